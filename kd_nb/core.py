@@ -69,7 +69,7 @@ def open_run(
     "Make or re-open a run folder; raise `KdError` if it cannot be written or was made with other settings."
     folder = Path(folder)
     check_writable(folder)
-    if not (folder/"config.json").exists(): write_json(folder/"config.json", config)
+    if {p.name for p in folder.iterdir()} <= {"config.json"}: write_json(folder/"config.json", config)
     old, new = read_json(folder/"config.json"), json.loads(json.dumps(config))
     differ = [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if differ: raise KdError(f"run '{folder}' was made with other settings ({'; '.join(differ)}): "

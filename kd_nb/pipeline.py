@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HARD', 'app', 'Settings', 'load_data', 'resolve', 'stage', 'train_teacher', 'train_student', 'predict_splits',
-           'measure_speed', 'evaluate', 'results_table', 'run_pipeline', 'draw_figures', 'write_report', 'opt', 'run',
-           'predict', 'read_sentences', 'info', 'tasks', 'main']
+           'measure_speed', 'evaluate', 'results_table', 'plot_results', 'run_pipeline', 'draw_figures', 'write_report',
+           'opt', 'run', 'predict', 'read_sentences', 'info', 'tasks', 'main']
 
 # %% ../nbs/10_pipeline.ipynb #cell-003
 import csv, json, os, shutil, sys, time
@@ -22,7 +22,7 @@ from rich.table import Table
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
 from .core import KdError, check_name, open_run, read_json, set_style, whole, write_json
 from .data import METRICS, TASKS, Task, READERS, check_rows, interval, load_file, load_task, read_table, score, stratified_split
-from .distil import distil, plot_agreement
+from .distil import distil, plot_agreement, student_lr
 from .losses import make_loss
 from .students import MODES, count_parameters, load_student, make_student
 from .teacher import TEACHERS, choose_teacher, fine_tune, label_sentences, load_teacher, teacher_recipe
@@ -51,7 +51,7 @@ class Settings:
     mode: str = "multichannel"  # of the word vectors
     hidden_size: int = 300      # LSTM units a direction
     epochs: int = 30            # of the student
-    lr: float = 5e-4
+    lr: float | None = None     # None: by the size of the transfer set
     batch_size: int = 32
     warmup_ratio: float = 0.0
     seed: int = 0
@@ -87,7 +87,8 @@ def resolve(
     source, why = choose_teacher(s.teacher)
     print(f"teacher: {why}")
     teacher = why.split(":")[0]
-    recipe = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, len(task.splits["train"])).items()}
+    n_rows = len(task.splits["train"])
+    recipe = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows).items()} | dict(lr=student_lr(n_rows))
     config = asdict(s) | {k: v for k, v in recipe.items() if getattr(s, k) is None}
     return config | dict(teacher=teacher, metric=task.metric, data_digest=task.digest), source, loss
 
@@ -183,7 +184,22 @@ def results_table(
 
 def _millions(n): return f"{n / 1e6:.2f}M"
 
-# %% ../nbs/10_pipeline.ipynb #cell-021
+# %% ../nbs/10_pipeline.ipynb #cell-018
+def plot_results(
+    metrics: dict,  # what a run writes to `metrics.json`
+):                  # matplotlib Axes
+    "Dev scores with their 95 % intervals, and how long a sentence takes."
+    import matplotlib.pyplot as plt
+    rows = pd.DataFrame(metrics["models"])[::-1]
+    ax = plt.subplots(figsize=(7, 0.6 * len(rows) + 0.9))[1]
+    for i, (_, r) in enumerate(rows.iterrows()):
+        ax.errorbar(100 * r.dev, i, xerr=[[100 * (r.dev - r.dev_low)], [100 * (r.dev_high - r.dev)]], fmt="o", capsize=4, color=f"C{len(rows) - 1 - i}")
+        ax.annotate(f"{r.ms_batch_1:.1f} ms a sentence", (100 * r.dev, i), (0, 8), textcoords="offset points", ha="center", size=9)
+    ax.set(yticks=range(len(rows)), yticklabels=rows.model, ylim=(-0.5, len(rows) - 0.3),
+           xlabel=f"{metrics['metric']} on dev, with 95 % interval", title=f"{metrics['task']}: what was kept")
+    return ax
+
+# %% ../nbs/10_pipeline.ipynb #cell-023
 HARD = "bilstm-hard"
 
 def run_pipeline(
@@ -195,41 +211,41 @@ def run_pipeline(
     config, source, loss = resolve(s, task)
     run = open_run(folder, config)
     print(f"task {task.name} ({task.source}): " + ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items()) + f"; {len(task.labels)} labels, {task.metric}", flush=True)
+    if (run/"metrics.json").exists():
+        print(f"{run}: done before", flush=True)
+        return results_table(read_json(run/"metrics.json"))
     train_teacher(task, config, source, run)
     teacher = load_teacher(run/"teacher")
     stage(run/"transfer", lambda part: label_sentences(teacher, task.splits["train"]).save_to_disk(part))
     transfer = load_from_disk(run/"transfer")
     for name, l in (("bilstm", loss), (HARD, make_loss("hard"))): train_student(task, config, l, teacher, transfer, run, name)
     shutil.rmtree(run/".work", ignore_errors=True)
-    if not (run/"metrics.json").exists():
-        models = {"teacher": (teacher, run/"teacher")} | {n: (load_student(run/"students"/n), run/"students"/n) for n in ("bilstm", HARD)}
-        rows = [evaluate(model, task, run, name, where) for name, (model, where) in models.items()]
-        draw_figures(run, models)
-        write_json(run/"metrics.json", dict(task=task.name, metric=task.metric, source=task.source, threads=torch.get_num_threads(), models=rows))
-        write_report(run)
-    return results_table(read_json(run/"metrics.json"))
+    models = {"teacher": (teacher, run/"teacher")} | {n: (load_student(run/"students"/n), run/"students"/n) for n in ("bilstm", HARD)}
+    rows = [evaluate(model, task, run, name, where) for name, (model, where) in models.items()]
+    metrics = dict(task=task.name, metric=task.metric, source=task.source, threads=torch.get_num_threads(), models=rows)
+    draw_figures(run, models, metrics)
+    write_report(run, metrics, config)
+    write_json(run/"metrics.json", metrics)  # last: it says that the run is complete
+    return results_table(metrics)
 
-# %% ../nbs/10_pipeline.ipynb #cell-023
-def draw_figures(run: Path, models: dict):
-    "Learning curves and the agreement of student and teacher, into `figures/`."
-    import matplotlib; from matplotlib.figure import Figure
-    import matplotlib.pyplot as plt
+# %% ../nbs/10_pipeline.ipynb #cell-025
+def draw_figures(run: Path, models: dict, metrics: dict):
+    "Results, learning curves and the agreement of student and teacher, into `figures/`."
+    import matplotlib, matplotlib.pyplot as plt
     backend = matplotlib.get_backend(); plt.switch_backend("agg"); set_style()
     dev = {n: np.stack(pd.read_parquet(run/"predictions"/f"{n}-dev.parquet").logits) for n in models}
     axes = {f"learning-{n}": lambda where=where, n=n: plot_log(pd.read_csv(where/"log.csv"), n) for n, (_, where) in models.items()}
-    axes["agreement"] = lambda: plot_agreement(dev["teacher"], dev["bilstm"])
+    axes |= {"agreement": lambda: plot_agreement(dev["teacher"], dev["bilstm"]), "results": lambda: plot_results(metrics)}
     for name, draw in axes.items():
-        plt.figure()
         with whole(run/"figures"/f"{name}.png") as part: draw().figure.savefig(part, format="png", dpi=96)
-        plt.close()
+        plt.close("all")
     plt.switch_backend(backend)
 
-def write_report(run: Path):
+def write_report(run: Path, metrics: dict, config: dict):
     "A page with the table, the figures and the student's surest mistakes, into `report.html`."
-    metrics, config = read_json(run/"metrics.json"), read_json(run/"config.json")
     table = pd.read_parquet(run/"predictions/bilstm-dev.parquet")
     wrong = table[table.label != table.pred].nlargest(10, "confidence")[["sentence", "label", "pred", "confidence"]]
-    figures = "".join(f'<img src="figures/{p.name}" alt="{p.stem}">' for p in sorted((run/"figures").glob("*.png")))
+    figures = "".join(f'<img src="figures/{p.name}" alt="{p.stem}">' for p in sorted((run/"figures").glob("*.png"), key=lambda p: (p.stem != "results", p.stem)))
     style = "body{font:16px/1.5 system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.2em .8em;text-align:left}img{max-width:100%}table{border-collapse:collapse}tr{border-bottom:1px solid #ddd}"
     html = (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>kd_nb: {escape(run.name)}</title><style>{style}</style><h1>{escape(run.name)}</h1>'
             f"<p>Task {escape(metrics['task'])} ({escape(metrics['source'])}); teacher {escape(str(config['teacher']))}; seed {config['seed']}.</p>"
@@ -237,7 +253,7 @@ def write_report(run: Path):
             f"<h2>Where the student is surest and wrong (dev)</h2>{wrong.to_html(index=False, border=0, float_format='{:.2f}'.format)}</html>")
     with whole(run/"report.html") as part: part.write_text(html, encoding="utf-8")
 
-# %% ../nbs/10_pipeline.ipynb #cell-029
+# %% ../nbs/10_pipeline.ipynb #cell-031
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Distil a big Transformer into a tiny sentence classifier, and see what was kept.\n\nStart with: `kd-nb run --task mini-intents`")
 
@@ -251,7 +267,7 @@ def _show(table: pd.DataFrame, title: str):
 
 def opt(help: str, *names): return typer.Option(*names, help=help)
 
-# %% ../nbs/10_pipeline.ipynb #cell-030
+# %% ../nbs/10_pipeline.ipynb #cell-032
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"
                     "`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --loss soft --temperature 3`")
 def run(
@@ -274,7 +290,7 @@ def run(
     mode: Annotated[str, opt(f"word vectors: {', '.join(MODES)}")] = Settings.mode,
     hidden_size: Annotated[int, opt("LSTM units a direction")] = Settings.hidden_size,
     epochs: Annotated[int, opt("passes of the student over the transfer set")] = Settings.epochs,
-    lr: Annotated[float, opt("its highest learning rate")] = Settings.lr,
+    lr: Annotated[Optional[float], opt("its highest learning rate; chosen by the size of the transfer set where not given")] = None,
     batch_size: Annotated[int, opt("its sentences a step")] = Settings.batch_size,
     warmup_ratio: Annotated[float, opt("share of its steps with rising learning rate")] = Settings.warmup_ratio,
     seed: Annotated[int, opt("of every random choice")] = Settings.seed,
@@ -289,7 +305,7 @@ def run(
     _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
     print(f"Look into {folder}: report.html, predictions/, and the student itself in students/bilstm")
 
-# %% ../nbs/10_pipeline.ipynb #cell-031
+# %% ../nbs/10_pipeline.ipynb #cell-033
 def _student_folder(run: str) -> Path:
     "A student's folder, from itself or from its run's folder."
     folder = Path(run)
@@ -312,7 +328,7 @@ def predict(
         else: table.to_json(part, orient="records", lines=True, force_ascii=False)
     print(f"{len(table):,} sentences labelled: {out}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-032
+# %% ../nbs/10_pipeline.ipynb #cell-034
 def read_sentences(
     file: Path | None,  # a table, or plain text with a sentence a line; None: standard input
     text: str = "sentence",  # column of sentences in a table
@@ -325,7 +341,7 @@ def read_sentences(
     else: df = read_table(file, text, text)[["sentence"]]
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
-# %% ../nbs/10_pipeline.ipynb #cell-033
+# %% ../nbs/10_pipeline.ipynb #cell-035
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
 def info(
     folder: Annotated[Path, typer.Argument(help="a run folder")],
@@ -345,7 +361,7 @@ def tasks():
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 
-# %% ../nbs/10_pipeline.ipynb #cell-035
+# %% ../nbs/10_pipeline.ipynb #cell-037
 def main():
     "The `kd-nb` command."
     if not sys.stdout.isatty(): quiet_datasets(); quiet_transformers()

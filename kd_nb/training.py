@@ -262,6 +262,6 @@ def plot_log(
     ax2.plot(*log.loc[log.score.idxmax(), ["epoch", "score"]], "o", color="C1", label="kept")
     ax2.grid(False)
     handles = [h for a in (ax, ax2) for h in a.get_legend_handles_labels()[0]]
-    ax.legend(handles, ["training loss", "selection score", "kept"], loc="center right")
+    ax.legend(handles, ["training loss", "selection score", "kept"], loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=3, frameon=False)
     ax.set_title(title)
     return ax

@@ -1,0 +1,79 @@
+"""Promise: a mistake of the user's is one line that names file and row or option, before any training starts."""
+import pytest
+
+good = "sentence,label\n" + "".join(f"it was good {i},pos\nit was bad {i},neg\n" for i in range(10))
+
+FILES = {  # name -> content of a file, and what the message must say
+    "missing column": ("body,label\nfine,pos\n", ["t.csv", "no column 'sentence'", "body, label", "--text"]),
+    "empty file": ("", ["t.csv", "the file is empty"]),
+    "header only": ("sentence,label\n", ["t.csv", "holds no rows"]),
+    "empty sentence": (good + " ,pos\n", ["t.csv, row 21", "the sentence is empty"]),
+    "missing label": (good + "fine,\n", ["t.csv, row 21", "the label is missing"]),
+    "single class": ("sentence,label\nfine,pos\ngood,pos\n", ["t.csv", "all 2 rows have the label 'pos'"]),
+    "ragged row": (good + "a,b,c\n", ["t.csv", "line 22"]),
+}
+
+
+def one_line(result, *words):
+    "The process ended with 2 and one line on standard error that holds all words; nothing was trained."
+    assert result.returncode == 2, result.stdout + result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("kd-nb: "), result.stderr
+    for word in words: assert word in lines[0]
+    assert "epoch" not in result.stdout
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_bad_table(case, kd_nb, tmp_path):
+    content, words = FILES[case]
+    (tmp_path/"t.csv").write_text(content)
+    one_line(kd_nb("run", "--data", "t.csv"), *words)
+    assert not (tmp_path/"runs").exists()
+
+
+def test_wrong_encoding(kd_nb, tmp_path):
+    (tmp_path/"t.csv").write_bytes((good + "café,pos\n").encode("latin-1"))
+    one_line(kd_nb("run", "--data", "t.csv"), "t.csv, near row 21", "UTF-8")
+
+
+def test_sentence_that_is_a_number(kd_nb, tmp_path):
+    (tmp_path/"t.jsonl").write_text('{"sentence": "fine", "label": "pos"}\n{"sentence": 7, "label": "neg"}\n')
+    one_line(kd_nb("run", "--data", "t.jsonl"), "t.jsonl, row 2", "not a text")
+
+
+def test_label_that_only_dev_has(kd_nb, tmp_path):
+    (tmp_path/"t.csv").write_text(good)
+    (tmp_path/"d.csv").write_text("sentence,label\nfine,pos\nso so,meh\n")
+    one_line(kd_nb("run", "--data", "t.csv", "--dev", "d.csv"), "d.csv, row 2", "'meh'", "does not occur in the training rows")
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--task", "mini-intent"], ["unknown task 'mini-intent'", "did you mean 'mini-intents'?"]),
+    (["--data", "nowhere.csv"], ["no such file: nowhere.csv"]),
+    (["--task", "mini-intents", "--data", "t.csv"], ["--task", "--data"]),
+    (["--task", "mini-intents", "--loss", "sof"], ["unknown loss 'sof'", "did you mean 'soft'?"]),
+    (["--task", "mini-intents", "--mode", "statik"], ["did you mean 'static'?"]),
+    (["--task", "mini-intents", "--metric", "f1"], ["unknown metric 'f1'"]),
+    (["--task", "mini-intents", "--temperature", "0"], ["--temperature must be above 0"]),
+    (["--task", "mini-intents", "--alpha", "2"], ["--alpha must lie between 0 and 1"]),
+    (["--task", "mini-intents", "--epochs", "0"], ["--epochs must be above 0"]),
+    (["--task", "mini-intents", "--max-train", "3"], ["--max-train 3"]),
+    (["--task", "mini-intents", "--teacher", "no-such-folder"], ["teacher 'no-such-folder'", "minilm"]),
+    (["--task", "cola"], ["KD_NB_DATA"]),
+])
+def test_bad_option(args, words, kd_nb):
+    one_line(kd_nb("run", *args, KD_NB_DATA=""), *words)
+
+
+def test_folder_that_cannot_be_written(kd_nb, tmp_path):
+    (tmp_path/"file").write_text("")
+    one_line(kd_nb("run", "--task", "mini-sentiment", "--runs-dir", "file/runs"), "cannot write into folder", "--runs-dir")
+
+
+def test_data_folder_without_the_task(kd_nb, tmp_path):
+    one_line(kd_nb("run", "--task", "cola", KD_NB_DATA=str(tmp_path)), "CoLA", "KD_NB_DATA")
+
+
+def test_nothing_to_predict(kd_nb, tmp_path):
+    one_line(kd_nb("predict", tmp_path), "no student in")
+    one_line(kd_nb("info", tmp_path), "no run in")

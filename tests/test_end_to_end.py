@@ -1,0 +1,56 @@
+"""Promise: from labelled sentences to a student that answers, with one command; on real data where it is at hand."""
+import csv, io, json
+
+import pytest
+
+FAST = ["--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "2", "--hidden-size", "32"]
+ROWS = [("the soup was cold", "bad"), ("a lovely evening", "good")] * 30
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_own_file(ending, kd_nb, tmp_path):
+    import pandas as pd
+    df = pd.DataFrame([(f"{s} {i}", l) for i, (s, l) in enumerate(ROWS)], columns=["body", "team"])
+    path = tmp_path/f"tickets.{ending}"
+    {"csv": lambda: df.to_csv(path, index=False), "tsv": lambda: df.to_csv(path, index=False, sep="\t"),
+     "jsonl": lambda: df.to_json(path, orient="records", lines=True), "parquet": lambda: df.to_parquet(path)}[ending]()
+    r = kd_nb("run", "--data", path.name, "--text", "body", "--label", "team", *FAST)
+    assert r.returncode == 0, r.stderr
+    for word in ("teacher", "bilstm", "bilstm-hard", "95 %", "batch 256", "of teacher", "Look into runs/tickets"): assert word in r.stdout
+    assert "\r" not in r.stdout + r.stderr  # no bars where the output is no terminal
+    run = tmp_path/"runs/tickets"
+    assert {m["model"] for m in json.loads((run/"metrics.json").read_text())["models"]} == {"teacher", "bilstm", "bilstm-hard"}
+    assert not [p for p in run.rglob("*") if p.suffix in (".pkl", ".pt", ".pth", ".bin")]
+
+    said = kd_nb("predict", "runs/tickets", stdin='the "soup", again\na lovely evening\n')
+    rows = list(csv.DictReader(io.StringIO(said.stdout)))
+    assert [r["sentence"] for r in rows] == ['the "soup", again', "a lovely evening"] and {r["pred"] for r in rows} <= {"good", "bad"}
+    assert kd_nb("predict", "runs/tickets", path.name, "--text", "body", "--out", "out.jsonl").returncode == 0
+    assert len((tmp_path/"out.jsonl").read_text().splitlines()) == 60
+    for word in ("seed", "students/bilstm", "there", "of teacher"): assert word in kd_nb("info", "runs/tickets").stdout
+
+
+def test_help_teaches(kd_nb):
+    for command in ("run", "predict", "info", "tasks"): assert "Example" in kd_nb(command, "--help").stdout
+
+
+@pytest.mark.parametrize("task, sizes", [("cola", (8551, 1043)), ("sst2", (67349, 872)), ("sara", (2853, 970))])
+def test_real_tasks_load(task, sizes, real_data):
+    from kd_nb.data import load_task
+    t = load_task(task)
+    assert (t.splits["train"].num_rows, t.splits["dev"].num_rows) == sizes
+    assert len(t.labels) == (57 if task == "sara" else 2)
+
+
+def test_published_predictions_score_as_published(real_data):
+    "Our metric on the published predictions of the thesis's CoLA teacher gives the published 59.9."
+    import csv as c, pandas as pd
+    from kd_nb.data import score
+    df = pd.read_csv(real_data/"thesis-predictions/CoLA-teacher.tsv", sep="\t", quoting=c.QUOTE_NONE)
+    assert round(100 * score("mcc", df.label.to_numpy(), df.pred.to_numpy()), 1) == 59.9
+
+
+def test_sara_in_small(kd_nb, real_data):
+    r = kd_nb("run", "--task", "sara", "--max-train", "600", *FAST)
+    assert r.returncode == 0, r.stderr
+    assert "57 labels, micro_f1" in r.stdout
