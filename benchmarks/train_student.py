@@ -3,6 +3,7 @@ import os
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"): os.environ[name] = "1"  # read when torch is imported
 import argparse, sys, tempfile, time
 from contextlib import redirect_stdout
+from functools import partial
 import numpy as np, torch, torch.nn.functional as F
 from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
@@ -86,15 +87,14 @@ def make_trainer(student, transfer, epochs, optim, folder):
 
 def with_trainer(student, transfer, epochs, optim):
     with tempfile.TemporaryDirectory() as folder:
-        trainer, clock = make_trainer(student, transfer, epochs, optim, folder), Clock()
-        trainer.add_callback(clock)
+        (trainer := make_trainer(student, transfer, epochs, optim, folder)).add_callback(clock := Clock())
         trainer.train()
     return clock.seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 def check_same_loss(student, transfer):
     "With equal weights the three give the same loss for the same sentences; dropout is off, so that they are comparable."
-    first, rows = transfer.select(range(min(BATCH, len(transfer)))), collate(samples(student, transfer)[:BATCH])
-    student.eval()
+    first = transfer.select(range(min(BATCH, len(transfer))))
+    rows = collate(samples(student.eval(), first))
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         losses = [F.mse_loss(student(rows["ids"], rows["lengths"]), rows["target"]),
                   make_trainer(student, first, 1, "adamw_torch", folder).compute_loss(student, rows)]
@@ -131,8 +131,7 @@ def main():
     task = load_task(getattr(args, "task", "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"))
     train, select = task.splits["train"], task.splits["dev"].select(range(32))  # few, as the others score nothing
     transfer = transfer_set(train.select(range(min(args.n or len(train), len(train)))), len(task.labels))
-    teacher = load_teacher(minilm_folder(), task.labels)
-    student = lambda: new_student(teacher, args.mode)
+    student = partial(new_student, load_teacher(minilm_folder(), task.labels), args.mode)
     check_same_loss(student(), transfer)
     peak, epochs = gemm_rate(), args.epochs + 1
     runs = {"kd_nb": ours(student(), transfer, select, epochs), "plain PyTorch": plain(student(), transfer, epochs)}
@@ -143,7 +142,7 @@ def main():
     for name, (_, losses) in runs.items(): print(f"{name:28}{time_of[name]:12.2f}{time_of[name] / time_of['kd_nb']:15.2f}{losses[-1]:11.4f}")
     rate = flops(student(), len(student().tokenise(transfer["sentence"][:]).ids), len(transfer)) / time_of["kd_nb"]
     print(f"kd_nb reaches {rate / 1e9:.1f} GFLOP/s: {100 * rate / peak:.0f} % of this core's matrix products ({peak / 1e9:.0f} GFLOP/s, float32)")
-    ends = [losses[-1] for _, losses in runs.values()]
+    ends = [losses[-1] for _, losses in runs.values()]  # means over the last epoch
     # Ours learns a little slower in the first epochs, since sentences of like length are less of a mixture: about 4 % on Sara.
     assert abs(ends[0] - ends[1]) < 0.1 * ends[1], f"kd_nb and the plain loop end at different losses: {ends[:2]}"
 

@@ -70,6 +70,7 @@ def open_run(
     folder = Path(folder)
     check_writable(folder)
     if {p.name for p in folder.iterdir()} <= {"config.json"}: write_json(folder/"config.json", config)
+    if not (folder/"config.json").exists(): raise KdError(f"folder '{folder}' holds other things than a run: choose another --name or --runs-dir")
     old, new = read_json(folder/"config.json"), json.loads(json.dumps(config))
     differ = [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     if differ: raise KdError(f"run '{folder}' was made with other settings ({'; '.join(differ)}): "

