@@ -10,7 +10,7 @@ setup: ## make .venv and install everything (instant when nothing changed)
 	@sh scripts/setup.sh
 
 demo: setup ## distil the packaged MiniLM teacher into a BiLSTM on the built-in intents task
-	@$(bin)/kd-nb run --task mini-intents --name demo
+	@$(bin)/kd-nb run --task mini-intents --teacher minilm --name demo
 
 # One thread a worker: two workers with all threads each are several times slower than two with one.
 test: setup ## run the notebooks and tests/

@@ -40,7 +40,10 @@ def whole(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     _remove(part)  # what a killed run may have left
-    yield part
+    try: yield part
+    except BaseException:
+        _remove(part)
+        raise
     if path.is_dir(): _remove(path)  # a folder cannot be renamed over one that has files in it
     os.replace(part, path)
 
@@ -69,7 +72,8 @@ def open_run(
     "Make or re-open a run folder; raise `KdError` if it cannot be written or was made with other settings."
     folder = Path(folder)
     check_writable(folder)
-    if {p.name for p in folder.iterdir()} <= {"config.json"}: write_json(folder/"config.json", config)
+    made = {p.name for p in folder.iterdir() if p.suffix != ".part"} - {"config.json"}
+    if not made: write_json(folder/"config.json", config)
     if not (folder/"config.json").exists(): raise KdError(f"folder '{folder}' holds other things than a run: choose another --name or --runs-dir")
     old, new = read_json(folder/"config.json"), json.loads(json.dumps(config))
     differ = [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
@@ -77,13 +81,13 @@ def open_run(
                              "give this one another --name, or delete that folder")
     return folder
 
-def check_writable(folder: Path):
-    "Make `folder` if need be; raise `KdError` if nothing can be written into it."
+def check_writable(folder: Path, option: str = "--runs-dir"):
+    "Make `folder` if need be; raise `KdError`, which names `option`, if nothing can be written into it."
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder/".writable").touch()
-        (folder/".writable").unlink()
-    except OSError as e: raise KdError(f"cannot write into folder '{folder}': {e.strerror}; choose another with --runs-dir") from e
+        (folder/".writable.part").touch()
+        (folder/".writable.part").unlink()
+    except OSError as e: raise KdError(f"cannot write into folder '{folder}': {e.strerror}; choose another with {option}") from e
 
 # %% ../nbs/00_core.ipynb #cell-023
 def progress(
@@ -107,7 +111,7 @@ def progress(
 # %% ../nbs/00_core.ipynb #cell-027
 def pick_device() -> torch.device:
     "The accelerator that this machine has (CUDA, MPS, ...), else the CPU."
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 def autocast(
     device: torch.device,  # where the model runs

@@ -98,6 +98,7 @@ def make_task(
     seen = sorted(frames["train"].label.unique())
     if len(seen) < 2: raise KdError(f"{where['train']}: all {len(frames['train'])} rows have the label '{seen[0]}': two classes are needed")
     for split, df in frames.items():
+        if len(df) < 2: raise KdError(f"{where[split]}: at least two rows are needed to score on")
         unknown = ~df.label.isin(seen)
         if unknown.any():
             row = int(unknown.values.argmax())
@@ -110,7 +111,7 @@ def make_task(
 def _json_lines(path):
     "One JSON object a line; `KdError` names the line that is none."
     rows = []
-    for i, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for i, line in enumerate(path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n"), 1):
         try: rows.append(dict(json.loads(line)))
         except (ValueError, TypeError) as e: raise KdError(f"{path}, row {i}: this is not a JSON object") from e
     return pd.DataFrame(rows)
@@ -135,17 +136,24 @@ def read_table(
     if path.suffix not in READERS: raise KdError(f"{path}: '{path.suffix}' files cannot be read; give one of {', '.join(READERS)}")
     if path.stat().st_size == 0: raise KdError(f"{path}: the file is empty")
     try: df = READERS[path.suffix](path)
-    except UnicodeDecodeError as e:
-        row = path.read_bytes()[:e.start].count(b"\n")
-        raise KdError(f"{path}, near row {max(row, 1)}: this is not UTF-8 text; save the file in UTF-8") from e
+    except UnicodeDecodeError as e: raise KdError(f"{path}, near row {_row_not_utf8(path)}: this is not UTF-8 text; save the file in UTF-8") from e
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as e:
         raise KdError(f"{path}: cannot be read as {path.suffix}: {str(e).splitlines()[0]}") from e
+    if path.suffix in (".csv", ".tsv") and not isinstance(df.index, pd.RangeIndex):  # pandas made the surplus field an index
+        raise KdError(f"{path}, row 1: more fields than the header has columns; quote sentences that hold a comma")
     for option, column in (("--text", text), ("--label", label)):
         if column not in df.columns:
             raise KdError(f"{path}: no column '{column}'; name one of {', '.join(map(str, df.columns))} with {option}")
     return df[[text, label]].set_axis(["sentence", "label"], axis=1)
 
-# %% ../nbs/01_data.ipynb #cell-028
+# %% ../nbs/01_data.ipynb #cell-025
+def _row_not_utf8(path: Path) -> int:
+    "The row of the first byte that is not UTF-8 (pandas counts from the start of its own chunk)."
+    raw = path.read_bytes()
+    try: raw.decode()
+    except UnicodeDecodeError as e: return max(raw[:e.start].count(b"\n"), 1)
+
+# %% ../nbs/01_data.ipynb #cell-029
 def stratified_split(
     ds: Dataset,    # rows with a `label` column
     share: float,   # of each class that goes to the second part, in (0, 1)
@@ -159,7 +167,7 @@ def stratified_split(
     cut = np.sort(np.concatenate(cut))
     return ds.select(np.setdiff1d(np.arange(len(ds)), cut)), ds.select(cut)
 
-# %% ../nbs/01_data.ipynb #cell-029
+# %% ../nbs/01_data.ipynb #cell-030
 def load_file(
     path: str | Path,        # training rows, see `read_table`
     text: str = "sentence",  # column of sentences
@@ -174,10 +182,10 @@ def load_file(
     frames.setdefault("dev", frames["train"]); where.setdefault("dev", str(path))
     task = make_task(Path(path).stem, metric, frames, where, source=str(path))
     if dev is None: task.splits["train"], task.splits["dev"] = stratified_split(task.splits["train"], 0.15)
-    if not len(task.splits["dev"]): raise KdError(f"{path}: too few rows of each label to split off a dev part; name one with --dev")
+    if len(task.splits["dev"]) < 2: raise KdError(f"{path}: too few rows of each label to split off a dev part; name one with --dev")
     return task
 
-# %% ../nbs/01_data.ipynb #cell-033
+# %% ../nbs/01_data.ipynb #cell-034
 def pseudonymise(
     sentence: str,              # one sentence
     names: Iterable[str] = (),  # first names and surnames, in any case
@@ -188,7 +196,7 @@ def pseudonymise(
     one = r"(?<!\w)(?:" + "|".join(map(re.escape, names)) + r")(?!\w)"
     return re.sub(rf"{one}(?:\s+{one})*", "__PERSON_NAME__", sentence, flags=re.IGNORECASE)
 
-# %% ../nbs/01_data.ipynb #cell-037
+# %% ../nbs/01_data.ipynb #cell-038
 def from_folder(
     folder: Path,  # holds `train.tsv`, `dev.tsv` and perhaps `test.tsv`
 ) -> dict[str, pd.DataFrame]:  # split -> rows
@@ -212,7 +220,7 @@ def from_sara(
     intents = read(f"{base}/int_to_intent.tsv").set_index(0)[1]
     return {s: read(f"{base}/{s}.tsv", names=["label", "sentence"]).assign(label=lambda d: d.label.map(intents)) for s in ("train", "dev", "test")}
 
-# %% ../nbs/01_data.ipynb #cell-038
+# %% ../nbs/01_data.ipynb #cell-039
 @dataclass(frozen=True)
 class Entry:
     "What the registry knows of a task."
@@ -231,7 +239,7 @@ TASKS = {
     "mini-intents": Entry("micro_f1", "mini-intents", "32 intents of a software company's help bot, inside the package"),
 }
 
-# %% ../nbs/01_data.ipynb #cell-039
+# %% ../nbs/01_data.ipynb #cell-040
 def load_task(
     name: str,  # a name in `TASKS`
 ) -> Task:      # checked
@@ -249,7 +257,7 @@ def load_task(
     where = {s: str(folder/f"{s}.tsv") if folder else f"{name}/{s} of the hub" for s in frames}
     return make_task(name, entry.metric, frames, where, entry.names, source)
 
-# %% ../nbs/01_data.ipynb #cell-049
+# %% ../nbs/01_data.ipynb #cell-050
 def plot_balance(
     task: Task,         # any
     split: str = "train",  # which split

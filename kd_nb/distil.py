@@ -50,11 +50,12 @@ def plot_agreement(
     teacher_logits: np.ndarray,  # float[n, n_classes]
     student_logits: np.ndarray,  # float[n, n_classes], the same sentences
 ):                               # matplotlib Axes
-    "Student logits over teacher logits: a perfect student lies on the diagonal."
+    "Student logits over teacher logits, each less its sentence's mean (softmax ignores that): a perfect student lies on the diagonal."
     import seaborn as sns
-    ax = sns.scatterplot(x=teacher_logits.ravel(), y=student_logits.ravel(), s=14, alpha=0.5, linewidth=0)
-    ends = [teacher_logits.min(), teacher_logits.max()]
+    t, z = (x - x.mean(1, keepdims=True) for x in (teacher_logits, student_logits))
+    ax = sns.scatterplot(x=t.ravel(), y=z.ravel(), s=14, alpha=0.5, linewidth=0)
+    ends = [t.min(), t.max()]
     ax.plot(ends, ends, color="grey", lw=1)
     same = (teacher_logits.argmax(1) == student_logits.argmax(1)).mean()
-    ax.set(xlabel="teacher logit", ylabel="student logit", title=f"the same class for {100 * same:.0f} % of sentences")
+    ax.set(xlabel="teacher logit, centred", ylabel="student logit, centred", title=f"the same class for {100 * same:.0f} % of sentences")
     return ax

@@ -20,7 +20,7 @@ from fastai.basics import set_seed
 from rich.console import Console
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
-from .core import KdError, check_name, open_run, read_json, set_style, whole, write_json
+from .core import KdError, check_name, check_writable, open_run, read_json, set_style, whole, write_json
 from .data import METRICS, TASKS, Task, READERS, check_rows, interval, load_file, load_task, read_table, score, stratified_split
 from .distil import distil, plot_agreement, student_lr
 from .losses import make_loss
@@ -86,7 +86,7 @@ def resolve(
     loss = make_loss(s.loss, s.temperature, s.alpha, s.noise)
     source, why = choose_teacher(s.teacher)
     print(f"teacher: {why}")
-    teacher = why.split(":")[0]
+    teacher = why.rsplit(": ", 1)[0]
     n_rows = len(task.splits["train"])
     recipe = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows).items()} | dict(lr=student_lr(n_rows))
     config = asdict(s) | {k: v for k, v in recipe.items() if getattr(s, k) is None}
@@ -207,7 +207,8 @@ def run_pipeline(
     folder: str | Path,  # the run folder, e.g. `runs/demo`
 ) -> pd.DataFrame:      # the table of results
     "From a task to a teacher, a student, its hard-label twin and the table that compares them."
-    task = load_data(s)
+    task, before = load_data(s), Path(folder)/"config.json"
+    if s.teacher is None and before.exists(): s = replace(s, teacher=read_json(before)["teacher"])  # what was chosen once stays
     config, source, loss = resolve(s, task)
     run = open_run(folder, config)
     print(f"task {task.name} ({task.source}): " + ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items()) + f"; {len(task.labels)} labels, {task.metric}", flush=True)
@@ -246,7 +247,7 @@ def write_report(run: Path, metrics: dict, config: dict):
     table = pd.read_parquet(run/"predictions/bilstm-dev.parquet")
     wrong = table[table.label != table.pred].nlargest(10, "confidence")[["sentence", "label", "pred", "confidence"]]
     figures = "".join(f'<img src="figures/{p.name}" alt="{p.stem}">' for p in sorted((run/"figures").glob("*.png"), key=lambda p: (p.stem != "results", p.stem)))
-    style = "body{font:16px/1.5 system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.2em .8em;text-align:left}img{max-width:100%}table{border-collapse:collapse}tr{border-bottom:1px solid #ddd}"
+    style = "body{font:16px/1.5 system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.2em .8em;text-align:left}img{max-width:100%}table{border-collapse:collapse}tr{border-bottom:1px solid #ddd}td:not(:first-child){white-space:nowrap}"
     html = (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>kd_nb: {escape(run.name)}</title><style>{style}</style><h1>{escape(run.name)}</h1>'
             f"<p>Task {escape(metrics['task'])} ({escape(metrics['source'])}); teacher {escape(str(config['teacher']))}; seed {config['seed']}.</p>"
             f"{results_table(metrics).to_html(index=False, border=0)}<h2>Figures</h2>{figures}"
@@ -300,7 +301,8 @@ def run(
     "Fine-tune a teacher, distil it into a BiLSTM, train the same BiLSTM on gold labels, and compare. Continues a run that was killed."
     chosen = {k: v for k, v in locals().items() if k in Settings.__dataclass_fields__}
     folder = runs_dir/(name or task or Path(data or "run").stem)
-    table = run_pipeline(Settings(**chosen), folder)
+    try: table = run_pipeline(Settings(**chosen), folder)
+    except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
     metrics = read_json(folder/"metrics.json")
     _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
     print(f"Look into {folder}: report.html, predictions/, and the student itself in students/bilstm")
@@ -319,7 +321,8 @@ def predict(
     out: Annotated[Optional[Path], opt("write to this .csv or .jsonl instead of standard output (CSV)")] = None,
 ):
     "Label sentences: each gets `sentence, pred, confidence`."
-    if out and out.suffix not in (".csv", ".jsonl"): raise KdError(f"--out {out}: the name must end in .csv or .jsonl")
+    if out and (out.suffix not in (".csv", ".jsonl") or out.is_dir()): raise KdError(f"--out {out}: name a file that ends in .csv or .jsonl")
+    if out: check_writable(out.parent, "--out")
     model = load_student(_student_folder(student))
     table = model.predict(read_sentences(file, text)).drop(columns="logits").round({"confidence": 4})
     if out is None: return print(table.to_csv(index=False), end="")
@@ -335,9 +338,9 @@ def read_sentences(
 ) -> list[str]:         # at least one; raises `KdError` for none, or an empty one
     "The sentences that are to be labelled."
     if file is None or (file.is_file() and file.suffix not in READERS):
-        try: lines = (sys.stdin.read() if file is None else file.read_text(encoding="utf-8-sig")).splitlines()
+        try: content = sys.stdin.read() if file is None else file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as e: raise KdError(f"{file or 'standard input'}: this is not UTF-8 text") from e
-        df = pd.DataFrame({"sentence": lines})
+        df = pd.DataFrame({"sentence": content.removesuffix("\n").split("\n") if content else []})
     else: df = read_table(file, text, text)[["sentence"]]
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
@@ -367,7 +370,6 @@ def main():
     if not sys.stdout.isatty(): quiet_datasets(); quiet_transformers()
     try: app(standalone_mode=True)
     except KdError as e: sys.exit(_fail(str(e)))
-    except KeyboardInterrupt: sys.exit(_fail("stopped; the same command continues where it was", 130))
 
 def _fail(message, code=2):
     print(f"kd-nb: {message}", file=sys.stderr)

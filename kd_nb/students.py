@@ -154,6 +154,8 @@ def load_student(
     missing = [n for n in ("config.json", "model.safetensors") if not (Path(folder)/n).is_file()]
     on_hub = not Path(folder).exists() and str(folder).count("/") == 1 and hub_reachable()
     if missing and not on_hub: raise KdError(f"no student in '{folder}': {missing[0]} is missing")
-    with redirect_stdout(StringIO()):  # the mixin prints, and our own output may be piped
-        student = BiLSTM.from_pretrained(str(folder), strict=True)
+    try:
+        with redirect_stdout(StringIO()):  # the mixin prints, and our own output may be piped
+            student = BiLSTM.from_pretrained(str(folder), strict=True)
+    except Exception as e: raise KdError(f"'{folder}' holds no kd_nb student ({type(e).__name__})") from e
     return student.to(pick_device()).eval()

@@ -82,15 +82,17 @@ def load_teacher(
     labels: list[str] | None = None,  # class names for a new head; None: those of the saved model
 ) -> Teacher:          # on the device that `pick_device` names
     "Load a teacher; raises `KdError` if there is no such model or it has no safetensors weights."
-    if not Path(name).is_dir() and not hub_reachable():
-        raise KdError(f"teacher '{name}' is no folder, and the hub is not reachable: name a folder, or use 'minilm'")
+    local = not Path(name).is_dir() and not hub_reachable()  # then only what an earlier session fetched can be loaded
     head = {} if labels is None else dict(id2label=dict(enumerate(labels)), label2id={l: i for i, l in enumerate(labels)})
     verbosity = logging.get_verbosity(); logging.set_verbosity_error()  # a new head is what we want: no warning of it
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **head)
-    except (OSError, ValueError) as e:
-        raise KdError(f"teacher '{name}' cannot be loaded: {str(e).strip().splitlines()[0]} "
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
+        if not hasattr(tokenizer, "backend_tokenizer"): raise ValueError("It has no fast tokeniser.")
+        model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True, dtype=torch.float32,
+            local_files_only=local, ignore_mismatched_sizes=labels is not None, **head)
+    except Exception as e:  # missing files, missing packages, damaged weights: the libraries raise many kinds
+        why = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise KdError(f"teacher '{name}' cannot be loaded{' (the hub is not reachable)' if local else ''}: {why} "
                       f"Name a model of the hub, a folder, or one of: {', '.join(TEACHERS)}") from e
     finally: logging.set_verbosity(verbosity)
     return Teacher(model, tokenizer, [model.config.id2label[i] for i in range(model.config.num_labels)]).to(pick_device()).eval()

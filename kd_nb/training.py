@@ -57,7 +57,7 @@ def tokenise(
     tokenizer.enable_truncation(max_length)
     rows = [e.ids or [pad_id] for e in tokenizer.encode_batch_fast(list(sentences), add_special_tokens=special)]
     starts = np.cumsum([0] + [len(r) for r in rows])
-    return Tokens(torch.from_numpy(np.concatenate(rows)), torch.from_numpy(starts), pad_id)
+    return Tokens(torch.from_numpy(np.concatenate([np.empty(0, int), *rows])), torch.from_numpy(starts), pad_id)
 
 # %% ../nbs/00a_training.ipynb #cell-012
 class Batches:
@@ -109,7 +109,7 @@ class SentenceClassifier(torch.nn.Module):
 
     def logits(self,
         sentences: list[str] | Tokens,  # untokenised, or already tokenised by `tokenise`
-        batch_size: int = 256,          # sentences a batch
+        batch_size: int = 64,           # sentences a batch
         label: str | None = None,       # name for progress; None shows none
     ) -> np.ndarray:                    # float32[n, n_classes], in the order of `sentences`
         "Logits of many sentences, in batches of like length."
@@ -117,6 +117,7 @@ class SentenceClassifier(torch.nn.Module):
         device, was_training = next(self.parameters()).device, self.training
         batches = tokens.lengths.argsort(descending=True).split(batch_size)
         out = torch.empty(len(tokens), len(self.labels))
+        if not len(tokens): return out.numpy()
         self.eval()
         with torch.inference_mode():
             for rows in progress(batches, label) if label else batches:
@@ -124,7 +125,7 @@ class SentenceClassifier(torch.nn.Module):
         self.train(was_training)
         return out.numpy()
 
-    def predict(self, sentences: list[str], batch_size: int = 256) -> pd.DataFrame:
+    def predict(self, sentences: list[str], batch_size: int = 64) -> pd.DataFrame:
         "One row a sentence: `sentence, pred, confidence, logits`."
         return predictions(sentences, self.logits(list(sentences), batch_size), self.labels)
 
@@ -244,7 +245,8 @@ def fit(
     if state.exists():
         keeper.best, keeper.log = load_state(state, model, learn.opt.opt)
         print(f"{label}: continuing after epoch {len(keeper.log)}", flush=True)
-    learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
+    try: learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
+    except KdError as e: raise KdError(str(e).split("\n\t", 1)[-1]) from e  # fastai puts a line of its own before the message
     model.load_state_dict(keeper.best)
     model.eval()
     return pd.DataFrame(keeper.log)

@@ -74,6 +74,15 @@ def test_data_folder_without_the_task(kd_nb, tmp_path):
     one_line(kd_nb("run", "--task", "cola", KD_NB_DATA=str(tmp_path)), "CoLA", "KD_NB_DATA")
 
 
+def test_a_failed_start_does_not_block_the_name(kd_nb, tmp_path):
+    one_line(kd_nb("run", "--task", "mini-sentiment", "--teacher", "tpyo", "--name", "x"), "teacher 'tpyo'")
+    r = kd_nb("run", "--task", "mini-sentiment", "--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--max-train", "40", "--name", "x")
+    assert r.returncode == 0, r.stderr
+    one_line(kd_nb("predict", "runs/x/teacher", stdin="fine"), "holds no kd_nb student")
+    (tmp_path/"out.csv").mkdir()
+    one_line(kd_nb("predict", "runs/x", "--out", "out.csv", stdin="fine"), "--out out.csv")
+
+
 def test_nothing_to_predict(kd_nb, tmp_path):
     one_line(kd_nb("predict", tmp_path), "no student in")
     one_line(kd_nb("info", tmp_path), "no run in")
