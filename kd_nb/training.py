@@ -189,9 +189,7 @@ def load_state(
 # %% ../nbs/00a_training.ipynb #cell-037
 class Keeper(Callback):
     "After each epoch: score the model, write the log, keep the best weights, save the state."
-    def __init__(self, score, folder, label, best=None, log=None):
-        self.score, self.folder, self.label = score, Path(folder), label
-        self.best, self.log = best or {}, log or []
+    def __init__(self, score, folder, label): self.score, self.folder, self.label, self.best, self.log = score, Path(folder), label, {}, []
     def before_train(self): self.total, self.start = 0., time.perf_counter()
     def after_batch(self):
         if self.training: self.total += self.learn.loss.detach()

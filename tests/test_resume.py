@@ -1,7 +1,6 @@
 """Promise: a run that is killed goes on where it was, and ends with the same weights as one that was not."""
 import os, signal, subprocess, time
 
-import pytest
 from safetensors.torch import load_file
 
 from conftest import COMMAND
