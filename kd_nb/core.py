@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['KdError', 'check_name', 'whole', 'write_json', 'read_json', 'open_run', 'check_writable', 'progress', 'pick_device',
-           'autocast', 'set_style']
+           'fast_bf16', 'autocast', 'processes', 'cache_folder', 'set_style']
 
 # %% ../nbs/00_core.ipynb #cell-003
 import difflib, json, os, shutil, sys, time
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Iterable, Iterator
 import torch
@@ -94,35 +95,59 @@ def progress(
     items: Iterable,        # what to loop over; needs a length
     label: str,             # what is being done, e.g. "labelling"
     every: float | None = 10.,  # without a terminal: seconds between plain lines; None prints none
+    size: int = 1,          # things an item holds, e.g. sentences: these are counted
 ) -> Iterator:              # the items
-    "Yield `items` with a bar on a terminal, and a plain line every few seconds elsewhere."
+    "Yield `items` with a bar on a terminal, and a plain line every few seconds elsewhere: how many, how fast, time left."
+    total = len(items) * size
     if sys.stdout.isatty():
-        from rich.progress import track
-        yield from track(items, description=label, transient=True)
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        rate = TextColumn("{task.speed:,.0f}/s" if size > 1 else "")
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()
+        with Progress(*columns, transient=True) as bar:
+            row = bar.add_task(label, total=total)
+            for item in items:
+                yield item
+                bar.advance(row, size)
         return
     start = said = time.perf_counter()
     for i, item in enumerate(items, 1):
         yield item
         now = time.perf_counter()
         if every is not None and now - said >= every:
-            said, left = now, (now - start) / i * (len(items) - i)
-            print(f"{label}: {i:,} of {len(items):,}, about {left:.0f} s left", flush=True)
+            said, rate = now, i * size / (now - start)
+            print(f"{label}: {i * size:,} of {total:,}, {rate:,.1f}/s, about {(total - i * size) / rate:.0f} s left", flush=True)
 
 # %% ../nbs/00_core.ipynb #cell-027
 def pick_device() -> torch.device:
     "The accelerator that this machine has (CUDA, MPS, ...), else the CPU."
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
+def fast_bf16(device: torch.device) -> bool:
+    "Has this device hardware for bfloat16 that is worth using?"
+    if device.type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_tile", False))
+
 def autocast(
     device: torch.device,  # where the model runs
 ) -> torch.autocast:       # a context manager
     "Mixed precision in bfloat16 where it is fast, and nothing elsewhere."
-    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _has_amx(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
-
-def _has_amx(device): return device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_bf16(device))
 
 # %% ../nbs/00_core.ipynb #cell-031
+def processes(
+    patience: timedelta = timedelta(days=7),  # how long one process waits for another, e.g. while that one trains
+):                                            # accelerate's `PartialState`: num_processes, process_index, is_main_process, wait_for_everyone()
+    "The processes that `accelerate launch` has started, of which this is one."
+    from accelerate import PartialState
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    return PartialState(cpu=not torch.cuda.is_available(), **dict(timeout=patience) if several else {})
+
+# %% ../nbs/00_core.ipynb #cell-034
+def cache_folder(*parts: str) -> Path:
+    "`~/.cache/kd_nb`, or in the folder that `XDG_CACHE_HOME` names, with `parts` appended; not made here."
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache").joinpath("kd_nb", *parts)
+
+# %% ../nbs/00_core.ipynb #cell-037
 def set_style():
     "The look of every figure: seaborn's white grid with a palette that colour-blind readers can tell apart."
     import seaborn as sns

@@ -11,6 +11,7 @@ from typing import Callable
 import numpy as np, pandas as pd
 from datasets import Dataset
 from .data import score
+from .transfer import targets
 from .training import Batches, SentenceClassifier, fit, only_rows
 
 # %% ../nbs/07_distil.ipynb #cell-006
@@ -37,10 +38,10 @@ def distil(
     label: str = "student",  # name in progress lines
 ) -> pd.DataFrame:      # a row an epoch, see `kd_nb.training.fit`
     "Train a student on a transfer set; the epoch with the best selection score is kept."
-    tokens, gold = [student.tokenise(ds["sentence"][:]) for ds in (transfer, select)], np.array(select["label"])
-    arrays = transfer.with_format("torch")
+    tokens = [student.tokenise(ds.select_columns("sentence")["sentence"]) for ds in (transfer, select)]
+    gold = np.array(select["label"])
     with only_rows(student.embedding.tables, *tokens) as (small, small_select):
-        batches = Batches(small, arrays["label"][:], arrays["logits"][:], batch_size=batch_size)
+        batches = Batches(small, *targets(transfer), batch_size=batch_size)
         return fit(student, batches, loss, lambda: score(metric, gold, student.logits(small_select).argmax(1)),
                    folder, epochs, lr or student_lr(len(transfer)), warmup_ratio, clip=clip, seed=seed, label=label)
 

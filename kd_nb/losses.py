@@ -51,7 +51,7 @@ def noisy_logits(
 LOSSES = ("hard", "mse", "soft")
 
 def make_loss(
-    name: str = "soft",       # "hard" (gold labels only), "mse" or "soft"
+    name: str = "soft",       # "hard" (gold labels, the teacher's class where there is none), "mse" or "soft"
     temperature: float = 3.0,  # of "soft"
     alpha: float = 0.0,       # weight of the gold labels beside "mse" or "soft", in [0, 1]
     noise: float = 0.0,       # standard deviation of the noise on teacher logits
@@ -61,7 +61,7 @@ def make_loss(
     if temperature <= 0: raise KdError(f"--temperature must be above 0, not {temperature}")
     if not 0 <= alpha <= 1: raise KdError(f"--alpha must lie between 0 and 1, not {alpha}")
     if noise < 0: raise KdError(f"--noise must not be negative, not {noise}")
-    if name == "hard": return lambda z, target: hard_loss(z, target[0])
+    if name == "hard": return lambda z, target: hard_loss(z, torch.where(target[0] < 0, target[1].argmax(1), target[0]))
     def loss(z, target):
         y, t = target
         if noise: t = noisy_logits(t, noise)

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['MINILM', 'MINILM_SHA256', 'TEACHERS', 'minilm_folder', 'hub_reachable', 'choose_teacher', 'Teacher', 'load_teacher',
-           'teacher_recipe', 'fine_tune', 'label_sentences']
+           'teacher_recipe', 'fine_tune']
 
 # %% ../nbs/02_teacher.ipynb #cell-003
 import hashlib
 from importlib import metadata
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
-from datasets import Dataset, Features, Sequence, Value
+from datasets import Dataset
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -128,16 +128,3 @@ def fine_tune(
                   folder, epochs, lr, seed=seed, label="teacher")
     teacher.model.config.pad_token_id = teacher.pad_id
     return log
-
-# %% ../nbs/02_teacher.ipynb #cell-031
-def label_sentences(
-    teacher: SentenceClassifier,  # fine-tuned
-    ds: Dataset,                  # `sentence` and `label`
-    origin: str = "train",        # where the sentences came from
-) -> Dataset:                     # `sentence`, `label` (int, -1 where there is none), `origin`, `logits` (float32[n_classes])
-    "A transfer set: sentences with the teacher's logits."
-    logits = teacher.logits(ds["sentence"][:], label="teacher labels")
-    features = Features({"sentence": Value("string"), "label": Value("int64"), "origin": Value("string"),
-                         "logits": Sequence(Value("float32"), length=logits.shape[1])})
-    rows = {"sentence": ds["sentence"][:], "label": ds["label"][:], "origin": [origin] * len(ds), "logits": logits}
-    return Dataset.from_dict(rows, features=features)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Callable, Iterable, Iterator
+from typing import Callable, Iterable, Iterator, Sequence
 import numpy as np, pandas as pd, torch
 from fastai.basics import Callback, DataLoaders, Learner, OptimWrapper, set_seed
 from fastai.callback.core import TrainEvalCallback
@@ -27,7 +27,7 @@ from .core import KdError, progress, whole
 @dataclass(frozen=True)
 class Tokens:
     "The token ids of many sentences, end to end."
-    ids: torch.Tensor     # int64[n_tokens]
+    ids: torch.Tensor     # int32[n_tokens]
     starts: torch.Tensor  # int64[n_sentences + 1]: sentence i is ids[starts[i]:starts[i+1]]
     pad_id: int = 0       # fills batches up
 
@@ -41,23 +41,26 @@ class Tokens:
         lengths = self.lengths[rows]
         column = torch.arange(int(lengths.max()))
         inside = column < lengths[:, None]
-        ids = self.ids[torch.where(inside, self.starts[rows, None] + column, 0)]
+        ids = self.ids[torch.where(inside, self.starts[rows, None] + column, 0)].long()
         return ids.masked_fill_(~inside, self.pad_id), lengths
 
 # %% ../nbs/00a_training.ipynb #cell-007
 def tokenise(
     tokenizer: Tokenizer,   # of the `tokenizers` library
-    sentences: list[str],   # untokenised
+    sentences: Sequence[str],  # untokenised: a list, or a column of a `Dataset`, which may be larger than memory
     special: bool = True,   # add what frames a sentence, e.g. [CLS] and [SEP]
     max_length: int = 128,  # longer sentences are cut off after so many tokens
     pad_id: int = 0,        # fills batches up, and stands for a sentence in which the tokeniser finds nothing
 ) -> Tokens:                # in the order of `sentences`
-    "Tokenise sentences into flat arrays."
+    "Tokenise sentences into flat arrays, some thousands at a time."
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
-    rows = [e.ids or [pad_id] for e in tokenizer.encode_batch_fast(list(sentences), add_special_tokens=special)]
-    starts = np.cumsum([0] + [len(r) for r in rows])
-    return Tokens(torch.from_numpy(np.concatenate([np.empty(0, int), *rows])), torch.from_numpy(starts), pad_id)
+    ids, lengths = [np.empty(0, np.int32)], [np.zeros(1, int)]
+    for i in range(0, len(sentences), 5_000):
+        rows = [e.ids or [pad_id] for e in tokenizer.encode_batch_fast(list(sentences[i:i + 5_000]), add_special_tokens=special)]
+        ids.append(np.concatenate(rows).astype(np.int32))
+        lengths.append(np.array([len(r) for r in rows]))
+    return Tokens(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(np.concatenate(lengths).cumsum()), pad_id)
 
 # %% ../nbs/00a_training.ipynb #cell-012
 class Batches:
@@ -230,14 +233,15 @@ def fit(
     lr: float,               # highest learning rate
     warmup_ratio: float = 0.1,   # share of steps with rising learning rate
     betas: tuple = (0.9, 0.999),  # Adam's
+    weight_decay: float = 0.,  # decoupled, per unit of learning rate (Loshchilov & Hutter 2019)
     clip: float = 1.0,       # largest L2 norm of the whole gradient
     seed: int = 0,           # shuffling and dropout
     label: str = "training",  # name in progress lines
 ) -> pd.DataFrame:           # a row an epoch: epoch (from 1), loss (mean over batches), score, seconds
-    "Train `model` with Adam, warm-up, decay and clipping; keep the best epoch; continue a killed run."
+    "Train `model` with AdamW, warm-up, decay and clipping; keep the best epoch; continue a killed run."
     state, keeper = Path(folder)/"state.safetensors", Keeper(score, folder, label)
     learn = Learner(DataLoaders(Bar(batches, label), []), model, loss_func=loss, default_cbs=False,
-        opt_func=partial(OptimWrapper, opt=torch.optim.Adam, betas=betas, fused=True),
+        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, betas=betas, weight_decay=weight_decay, fused=True),
         cbs=[TrainEvalCallback(), EpochSeed(seed), ParamScheduler({"lr": warmup_linear(lr, warmup_ratio)}), GradientClip(clip), keeper])
     learn.create_opt()
     if state.exists():

@@ -1,0 +1,105 @@
+"""What more sentences are worth: a BiLSTM distilled from the training sentences alone, from them and sentences of a language model, from
+them and rule-made ones, each with its hard-label twin, and the score by the number of new sentences; several seeds, one table.
+
+    KD_NB_DATA=~/data python benchmarks/augmentation.py --task sara --seeds 0 1 2
+    KD_NB_DATA=~/data python benchmarks/augmentation.py --task sst2 --max-train 8000 --base-epochs 10 --epochs 10 --seeds 0 --sizes
+
+Each seed has its own selection split, teacher, language model, sentences, order and dropout; within a seed all students share the teacher.
+The twin of a student sees the same sentences, with gold labels where there are some and the teacher's class where not. Smaller sets are the
+first so many of the new sentences. Runs that exist are not made again. Scores are on dev, which no choice was made on; an interval resamples
+dev sentences and averages the seeds in each draw.
+"""
+import argparse, json, shutil
+from pathlib import Path
+
+import numpy as np
+from datasets import load_from_disk
+
+from kd_nb.core import read_json, whole
+from kd_nb.data import score
+from kd_nb.losses import make_loss
+from kd_nb.pipeline import HARD, Settings, load_data, predict_splits, run_pipeline, train_student
+from kd_nb.students import load_student
+from kd_nb.teacher import load_teacher
+from real_data import interval, read_predictions
+
+
+def with_teacher_of(base, settings, folder):
+    "A run with the teacher of another one."
+    run_pipeline(settings, folder, until="augment")
+    if not (folder/"teacher").exists():
+        with whole(folder/"teacher") as part: shutil.copytree(base/"teacher", part)
+    run_pipeline(settings, folder)
+
+
+def student_of(settings, run, size):
+    "A student from the training sentences and the first `size` new ones of a finished run; its dev predictions stay in the run."
+    name, task, config = f"bilstm-{size}", load_data(settings), read_json(run/"config.json")
+    transfer = load_from_disk(run/"transfer")
+    transfer = transfer.select(range(len(task.splits["train"]) + size))
+    train_student(task, config, make_loss(config["loss"], config["temperature"]), load_teacher(run/"teacher"), transfer, run, name)
+    predict_splits(load_student(run/"students"/name), task, run, name)
+
+
+def row(name, runs, model, teacher, **more):
+    "Scores of one model over the seeds, with its interval and the share of its teachers' score."
+    metric = read_json(runs[0]/"metrics.json")["metric"]
+    mean = lambda label, *preds: np.mean([score(metric, label, p) for p in preds])
+    label, preds = read_predictions(runs, model)
+    low, high = interval(mean, label, *preds)
+    seeds = [score(metric, label, p) for p in preds]
+    return dict(name=name, **more, mean=mean(label, *preds), low=low, high=high, seeds=seeds, kept=np.mean(seeds) / teacher)
+
+
+def gain(name, metric, runs, model, other_runs, other):
+    "How much better one model is than another on the same sentences, with its interval."
+    label, a = read_predictions(runs, model)
+    _, b = read_predictions(other_runs, other)
+    diff = lambda label, *both: np.mean([score(metric, label, p) for p in both[:len(a)]]) - np.mean([score(metric, label, p) for p in both[len(a):]])
+    low, high = interval(diff, label, *a, *b)
+    return dict(name=name, mean=diff(label, *a, *b), low=low, high=high)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", required=True, help="sara, cola or sst2")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--ways", nargs="+", default=["lm", "rules"])
+    parser.add_argument("--n-augment", type=int, default=10_000)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[2500, 5000], help="smaller sets of the language model's sentences")
+    parser.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
+    parser.add_argument("--base-epochs", type=int, default=Settings.epochs, help="of students without augmentation")
+    parser.add_argument("--epochs", type=int, default=15, help="of students with it")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--save", type=Path, help="write the summary to this JSON file too")
+    args = parser.parse_args()
+    base, runs = {}, {way: {} for way in args.ways}
+    for seed in args.seeds:
+        s = dict(task=args.task, teacher="minilm", max_train=args.max_train, seed=seed)
+        base[seed] = args.runs_dir/f"{args.task}-s{seed}"
+        run_pipeline(Settings(**s, epochs=args.base_epochs), base[seed])
+        for way in args.ways:
+            settings = Settings(**s, epochs=args.epochs, augment=way, n_augment=args.n_augment)
+            runs[way][seed] = args.runs_dir/f"{args.task}-{way}-s{seed}"
+            with_teacher_of(base[seed], settings, runs[way][seed])
+            if way == "lm":
+                for size in args.sizes: student_of(settings, runs[way][seed], size)
+    base, runs = list(base.values()), {way: list(r.values()) for way, r in runs.items()}
+    metric = read_json(base[0]/"metrics.json")["metric"]
+    teacher = row("teacher", base, "teacher", 1.)
+    rows = [teacher | dict(kept=1.)]
+    for n, where, way in [(0, base, "train")] + [(args.n_augment, r, way) for way, r in runs.items()]:
+        for model in ("bilstm", HARD): rows.append(row(f"{way if n == 0 else 'train + ' + way}, {'hard' if model == HARD else 'distilled'}", where, model, teacher["mean"], way=way, new=n))
+    curve = [r for r in rows[1:] if "distilled" in r["name"] and r["way"] in ("train", "lm")]
+    curve += [row(f"train + lm {size}", runs["lm"], f"bilstm-{size}", teacher["mean"], way="lm", new=size) for size in args.sizes if "lm" in runs]
+    gains = [gain(f"train + {way} over train, distilled", metric, r, "bilstm", base, "bilstm") for way, r in runs.items()]
+    gains += [gain(f"train + {way}: distilled over hard", metric, r, "bilstm", r, HARD) for way, r in runs.items()]
+    print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")
+    for r in rows + curve: print(f"{r['name']:26} {100*r['mean']:5.1f} [{100*r['low']:.1f}, {100*r['high']:.1f}]  {100*r['kept']:.1f} % of teacher  " + " ".join(f"{100*x:.1f}" for x in r["seeds"]))
+    for r in gains: print(f"{r['name']:40} {100*r['mean']:+.1f} [{100*r['low']:+.1f}, {100*r['high']:+.1f}]")
+    out = dict(task=args.task, metric=metric, max_train=args.max_train, seeds=args.seeds, n_augment=args.n_augment, base_epochs=args.base_epochs,
+               epochs=args.epochs, rows=rows, curve=sorted(curve, key=lambda r: r["new"]), gains=gains)
+    if args.save: args.save.write_text(json.dumps(out, indent=1) + "\n")
+
+
+if __name__ == "__main__": main()

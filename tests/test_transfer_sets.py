@@ -1,0 +1,116 @@
+"""Promise: a transfer set is the same whether its run was killed or not, and whether one process made it or two."""
+import os, signal, subprocess, sys, time
+
+import pytest
+from datasets import load_from_disk
+
+from conftest import COMMAND
+
+ARGS = ["label", "--task", "mini-intents", "--teacher", "minilm", "--max-train", "300", "--teacher-epochs", "1"]
+RULES = [*ARGS, "--augment", "rules", "--n-augment", "5000"]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+          "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "-m", "kd_nb.pipeline"]
+
+
+def environment(tmp_path, name):
+    "A cache of its own, or the second run would find the labels of the first; one thread, since more may round differently."
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path/"cache"/name), "OMP_NUM_THREADS": "1"}
+
+
+def label(tmp_path, name, args, launch=(COMMAND,)):
+    r = subprocess.run([*launch, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), text=True, capture_output=True, timeout=600)
+    assert r.returncode == 0, r.stderr
+    return r, rows(tmp_path, name)
+
+
+def rows(tmp_path, name): return load_from_disk(tmp_path/"runs"/name/"transfer").to_pandas().to_dict("list")
+
+
+def same(a, b):
+    assert a.keys() == b.keys() and len(a["sentence"]) == len(b["sentence"])
+    for column in ("sentence", "label", "origin"): assert a[column] == b[column]
+    assert all((x == y).all() for x, y in zip(a["logits"], b["logits"]))
+
+
+def killed_when(path, tmp_path, name, args):
+    "Starts a run and kills it (SIGKILL: no chance to tidy up) as soon as `path` exists in its folder."
+    with subprocess.Popen([COMMAND, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), stdout=subprocess.DEVNULL) as p:
+        while not (tmp_path/"runs"/name/path).exists():
+            assert p.poll() is None, f"ended before {path} was there"
+            time.sleep(0.02)
+        p.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def tiny_lm(tmp_path):
+    "A folder with a causal language model that is trained in seconds."
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from kd_nb.data import load_task
+    t = Tokenizer(models.BPE()); t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False); t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(load_task("mini-intents").splits["train"]["sentence"][:], trainers.BpeTrainer(vocab_size=600, special_tokens=["<end>"], show_progress=False))
+    PreTrainedTokenizerFast(tokenizer_object=t, eos_token="<end>").save_pretrained(tmp_path/"lm")
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=600, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, eos_token_id=0, tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(tmp_path/"lm")
+    return ["--augment", "lm", "--lm", "lm", "--lm-epochs", "6", "--lm-lr", "0.005", "--n-augment", "3000"]
+
+
+def test_killed_run_makes_the_same_set(tmp_path):
+    _, whole = label(tmp_path, "whole", RULES)
+    killed_when(".work/augment/chunks/00001.parquet", tmp_path, "killed", RULES)
+    killed_when(".work/transfer/00000", tmp_path, "killed", RULES)
+    stamp = (tmp_path/"runs/killed/.work/transfer/00000").stat().st_mtime_ns
+    killed_when(".work/transfer/00001", tmp_path, "killed", RULES)
+    assert (tmp_path/"runs/killed/.work/transfer/00000").stat().st_mtime_ns == stamp  # what was whole is not made again
+    r, killed = label(tmp_path, "killed", RULES)
+    assert "teacher: done before" in r.stdout
+    same(whole, killed)
+    assert len(whole["sentence"]) == 5000 + whole["origin"].count("train") and not list((tmp_path/"runs/killed").rglob("*.part"))
+
+
+def test_two_processes_make_the_set_of_one(tmp_path, tiny_lm):
+    _, one = label(tmp_path, "one", [*ARGS, *tiny_lm])
+    said, two = label(tmp_path, "two", [*ARGS, *tiny_lm], LAUNCH)
+    same(one, two)
+    assert one["origin"].count("lm") == 3000
+    assert said.stdout.count("The transfer set") == 1  # the second process is silent
+
+    # both took part: stopped before the shards were joined, each process has left its own
+    work = tmp_path/"runs/two-halves/.work/transfer"
+    with subprocess.Popen([*LAUNCH, *ARGS, *tiny_lm, "--name", "two-halves"], cwd=tmp_path, env=environment(tmp_path, "two-halves"), stdout=subprocess.DEVNULL, start_new_session=True) as p:
+        while not (work/"00000").exists() and not (work/"00001").exists():
+            assert p.poll() is None
+            time.sleep(0.02)
+        os.killpg(p.pid, signal.SIGKILL)
+    _, again = label(tmp_path, "two-halves", [*ARGS, *tiny_lm])  # what two began, one can end
+    same(one, again)
+
+
+def test_run_with_augmentation(kd_nb, tmp_path):
+    (tmp_path/"own.txt").write_text("where is my invoice\n\nhow do i pay\n")
+    args = ["--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1", "--epochs", "1", "--hidden-size", "16",
+            "--augment", "rules", "--n-augment", "300", "--unlabelled", "own.txt", "--name", "r"]
+    made = kd_nb("augment", *args)
+    assert made.returncode == 0 and "stands in train" in made.stdout and "kept" in made.stdout, made.stderr
+    r = kd_nb("run", *args)
+    assert r.returncode == 0 and "augment: done before" in r.stdout, r.stderr
+    origins = rows(tmp_path, "r")["origin"]
+    assert {o: origins.count(o) for o in set(origins)} == {"train": origins.count("train"), "rules": 300, "unlabelled": 2}
+    page = (tmp_path/"runs/r/report.html").read_text()
+    for word in ("New sentences", "stands in train", "figures/sentences.png", "figures/labels.png"): assert word in page
+    assert (tmp_path/"runs/r/figures/labels.png").exists() and not (tmp_path/"runs/r/.work").exists()
+    changed = (tmp_path/"own.txt").write_text("something else\n") and kd_nb("run", *args)
+    assert changed.returncode == 2 and "unlabelled_digest" in changed.stderr
+
+
+@pytest.mark.parametrize("way", ["rules"])
+def test_nothing_of_dev_enters_on_real_data(way, kd_nb, tmp_path, real_data):
+    from kd_nb.augment import same_key
+    from kd_nb.data import load_task
+    r = kd_nb("augment", "--task", "sara", "--augment", way, "--n-augment", "3000", "--name", "s")
+    assert r.returncode == 0, r.stderr
+    made = {same_key(s) for s in load_from_disk(tmp_path/"runs/s/augment")["sentence"]}
+    task = load_task("sara")
+    assert len(made) == 3000 and not made & {same_key(s) for split in task.splits.values() for s in split["sentence"]}
