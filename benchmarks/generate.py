@@ -7,7 +7,6 @@ A kept token is one up to and including the end of its sentence (or the 128th). 
 (temperature 1, no top-k, no top-p). The slow ways write fewer sentences, the first of the same prefixes, or the benchmark would take an hour.
 """
 import argparse, tempfile, time
-from pathlib import Path
 
 import numpy as np, torch
 

@@ -33,7 +33,6 @@ def stand_in(words):
 
 def one(n, folder):
     "Make, label and open a set of n sentences; print a line."
-    import torch
     from datasets import disable_progress_bars, load_from_disk
     from kd_nb.augment import Sieve, generate
     from kd_nb.data import load_task

