@@ -7,7 +7,7 @@ Sentences are random words of the built-in corpora and the teacher is a stand-in
 measured is the making of the set and not the models. Each size runs in a process of its own; memory is its peak resident set. Training is a
 pass over all batches of 32 without a model.
 """
-import argparse, os, resource, subprocess, sys, tempfile, time
+import argparse, json, os, resource, subprocess, sys, tempfile, time
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -32,7 +32,7 @@ def stand_in(words):
 
 
 def one(n, folder):
-    "Make, label and open a set of n sentences; print a line."
+    "Make, label and open a set of n sentences; print what it took, in seconds and GB."
     from datasets import disable_progress_bars, load_from_disk
     from kd_nb.augment import Sieve, generate
     from kd_nb.data import load_task
@@ -58,20 +58,26 @@ def one(n, folder):
     rows = sum(len(ids) for ids, _, _ in batches); lap()
     assert rows == len(transfer)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{n:8,} " + " ".join(f"{t:8.1f} s" for t in times) + f" {1e6 * sum(times) / n:9.0f} us {before / 2**20:8.2f} GB {peak / 2**20:8.2f} GB", flush=True)
+    print(json.dumps({"new sentences": n} | dict(zip(("make", "label", "open", "one pass"), times)) | {"GB at start": before / 2**20, "peak GB": peak / 2**20}))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 800_000])
+    parser.add_argument("--save", type=Path, help="write the table to this JSON file too")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["XDG_CACHE_HOME"] = folder
             return one(args.one, Path(folder))
-    print(f"{'new':>8} {'make':>10} {'label':>10} {'open':>10} {'one pass':>10} {'a sentence':>12} {'at start':>11} {'peak':>11}", flush=True)
-    for n in args.sizes: subprocess.run([sys.executable, __file__, "--one", str(n)], check=True)
+    rows = []
+    for n in args.sizes:
+        out = subprocess.run([sys.executable, __file__, "--one", str(n)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        rows.append(json.loads(out.splitlines()[-1]))
+        print(f"{n:,} done", flush=True)
+    print(pd.DataFrame(rows).round(2).to_string(index=False))
+    if args.save: args.save.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__": main()

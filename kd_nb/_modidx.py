@@ -181,6 +181,7 @@ d = { 'settings': { 'branch': 'main',
                                 'kd_nb.transfer.cached_logits': ('transfer.html#cached_logits', 'kd_nb/transfer.py'),
                                 'kd_nb.transfer.join_sentences': ('transfer.html#join_sentences', 'kd_nb/transfer.py'),
                                 'kd_nb.transfer.label_sentences': ('transfer.html#label_sentences', 'kd_nb/transfer.py'),
+                                'kd_nb.transfer.plot_curve': ('transfer.html#plot_curve', 'kd_nb/transfer.py'),
                                 'kd_nb.transfer.plot_labels': ('transfer.html#plot_labels', 'kd_nb/transfer.py'),
                                 'kd_nb.transfer.targets': ('transfer.html#targets', 'kd_nb/transfer.py'),
                                 'kd_nb.transfer.teacher_key': ('transfer.html#teacher_key', 'kd_nb/transfer.py')}}}

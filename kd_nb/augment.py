@@ -88,6 +88,7 @@ def load_lm(
     verbosity = logging.get_verbosity(); logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        if not hasattr(tokenizer, "backend_tokenizer"): raise ValueError("It has no fast tokeniser.")
         if tokenizer.eos_token_id is None: raise ValueError("Its tokeniser has no end-of-sentence token.")
         model = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, dtype=torch.float32, local_files_only=local)
     except Exception as e:  # missing files, missing packages, damaged weights: the libraries raise many kinds
@@ -138,7 +139,7 @@ def cumulative(
     top_p: float = 1.,        # in (0, 1]; 1 keeps all tokens
 ) -> torch.Tensor:            # float[n, vocabulary], rising; the last column is the row's total
     "Cumulative next-token distribution, cut to the nucleus."
-    p = (logits.float() / temperature).softmax(-1)
+    p = (logits / temperature).softmax(-1)
     if top_p < 1:
         ranked, where = p.sort(-1, descending=True)
         outside = ranked.cumsum(-1) - ranked >= top_p  # the nucleus was full before this token
@@ -161,10 +162,10 @@ def sample(
     ids[:, 0] = prefix.to(device)
     logp, x = torch.zeros(n, length, device=device), torch.stack([torch.full_like(ids[:, 0], lm.bos_id), ids[:, 0]], 1)
     for t in range(1, length):
-        z = lm.model(input_ids=x, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        z = lm.model(input_ids=x, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
         cdf = cumulative(z, temperature, top_p)
         token = torch.searchsorted(cdf, u[alive, t, None] * cdf[:, -1:], right=True).clamp_(max=z.shape[1] - 1)
-        ids[alive, t], logp[alive, t] = token[:, 0], (z.gather(1, token)[:, 0] - z.logsumexp(1)).float()
+        ids[alive, t], logp[alive, t] = token[:, 0], z.gather(1, token)[:, 0] - z.logsumexp(1)
         on = (token[:, 0] != lm.eos_id).nonzero()[:, 0]
         if not len(on): break
         if len(on) < len(alive): cache.batch_select_indices(on)
@@ -265,6 +266,7 @@ def load_mlm(name: str | Path):
     if found["missing_keys"] or tokenizer.mask_token_id is None:
         raise KdError(f"--augment mlm needs a teacher whose checkpoint has a masked-language-model head; '{Path(name).name}' has none: "
                       "use --augment lm or rules, or a teacher such as bert-large-uncased")
+    if type(tokenizer.backend_tokenizer.model).__name__ != "WordPiece": raise KdError("--augment mlm needs a teacher with a WordPiece vocabulary, as BERT has: use --augment lm or rules")
     return model.to(pick_device()).eval(), tokenizer
 
 # %% ../nbs/03_augment.ipynb #cell-045
@@ -283,15 +285,14 @@ def mlm_writer(
     is_word = torch.tensor([t.isalpha() and t not in special for t in vocab], device=device)
     vectors = torch.nn.functional.normalize(model.get_input_embeddings().weight.detach()[:len(vocab)], dim=1)
     def candidates(rows, at):
-        "The k likeliest words at place `at[i]` of `rows[i]`: int[n, k]."
+        "The k likeliest words at place `at[i]` of `rows[i]`, int[n, k]; -1 where that lies beyond what the model can read."
         out, mask = [], tokenizer.mask_token
         for i in range(0, len(rows), batch_size):
             texts = ["".join(mask + s if j == a else w + s for j, (w, s) in enumerate(r)) for r, a in zip(rows[i:i + batch_size], at[i:i + batch_size])]
             x = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt").to(device)
             hit = x.input_ids == tokenizer.mask_token_id
-            place = torch.where(hit.any(1), hit.int().argmax(1), 0)
-            z = model(**x).logits[torch.arange(len(texts), device=device), place, :len(vocab)]
-            out.append(z.masked_fill(~is_word, -torch.inf).topk(k).indices)
+            z = model(**x).logits[torch.arange(len(texts), device=device), hit.int().argmax(1), :len(vocab)]
+            out.append(torch.where(hit.any(1, keepdim=True), z.masked_fill(~is_word, -torch.inf).topk(k).indices, -1))
         return torch.cat(out).cpu()
     def nearest(pieces): return (vectors @ vectors[pieces].mean(0)).masked_fill(~is_word, -torch.inf).topk(k).indices.cpu()
     @torch.inference_mode()
@@ -306,7 +307,7 @@ def mlm_writer(
             guesses = candidates([rows[i] for i in todo], [a] * len(todo))
             for i, p, guess in zip(todo, pieces, guesses):
                 pick = int((guess if len(p) == 1 else nearest(p))[rng.integers(k)])
-                rows[i][a] = (vocab[pick], rows[i][a][1])
+                if pick >= 0: rows[i][a] = (vocab[pick], rows[i][a][1])
         return pd.DataFrame({"sentence": ["".join(w + s for w, s in r).strip() for r in rows]})
     return write
 

@@ -21,7 +21,7 @@ from fastai.basics import set_seed
 from rich.console import Console
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
-from .augment import Sieve, choose_lm, fine_tune_lm, generate, lm_recipe, lm_writer, load_lm, load_mlm, mlm_writer, own_sentences, plot_sentences, rules_writer
+from .augment import Sieve, choose_lm, fine_tune_lm, generate, lm_recipe, lm_writer, load_lm, load_mlm, mlm_writer, own_sentences, plot_sentences, rules_writer, same_key
 from .core import KdError, check_name, check_writable, open_run, processes, read_json, set_style, whole, write_json
 from .data import METRICS, TASKS, Task, READERS, check_rows, interval, load_file, load_task, read_table, score, stratified_split
 from .distil import distil, plot_agreement, student_lr
@@ -120,7 +120,8 @@ def resolve(
     teacher = why.rsplit(": ", 1)[0]
     extra = resolve_augment(s)
     n_rows = len(task.splits["train"])
-    recipe = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows).items()} | dict(lr=student_lr(n_rows + n_unlabelled + extra.get("n_augment", 0)))
+    n_new = n_unlabelled + (s.n_augment or extra.get("n_augment", 0))
+    recipe = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows).items()} | dict(lr=student_lr(n_rows + n_new))
     config = asdict(s) | {k: v for k, v in (recipe | extra).items() if getattr(s, k) is None}
     return config | dict(teacher=teacher, metric=task.metric, data_digest=task.digest), source, loss
 
@@ -137,6 +138,7 @@ def stage(
     state.wait_for_everyone()  # all have looked before anything appears
     if there: return print(f"{folder.name}: done before", flush=True)
     result = (together(),) if together else ()
+    state.wait_for_everyone()  # nobody reads in `work` any more
     if state.is_main_process:
         with whole(folder) as part:
             part.mkdir()
@@ -150,7 +152,7 @@ def make_writer(task: Task, config: dict, source: str, work: Path) -> Callable:
     sentences, select, seed = task.splits["train"]["sentence"][:], task.splits["select"]["sentence"][:], config["seed"]
     if config["augment"] == "mlm": return mlm_writer(*load_mlm(source), sentences, seed)
     tokenizer = load_teacher(source, task.labels).hf_tokenizer
-    if config["augment"] == "rules": return rules_writer(sentences, seed, tokenizer.mask_token or tokenizer.unk_token)
+    if config["augment"] == "rules": return rules_writer(sentences, seed, tokenizer.mask_token or tokenizer.unk_token or "_")
     def load():
         with processes().main_process_first(): return load_lm(config["lm"])
     def tune(part, lm):
@@ -169,7 +171,9 @@ def make_sentences(task: Task, config: dict, source: str, unlabelled: list[str],
         sieve = Sieve({split: task.splits[split]["sentence"] for split in ("dev", "test", "select", "train") if split in task.splits}, config["min_logp"])
         parts = [own_sentences(unlabelled, sieve)] if unlabelled else []
         if config["augment"]: parts.append(generate(make_writer(task, config, source, work), config["n_augment"], sieve, config["augment"], work/"chunks"))
-        return concatenate_datasets(parts), sieve.table()
+        made = concatenate_datasets(parts)
+        if not len(made): raise KdError(f"no new sentence is left: {', '.join(f'{n:,} {why}' for why, n in sieve.dropped.items())}")
+        return made, sieve.table()
     def make(part, result):
         result[0].save_to_disk(part)
         result[1].to_csv(part/"dropped.csv", index=False)
@@ -283,14 +287,21 @@ HARD = "bilstm-hard"
 def open_task(s: Settings, folder: str | Path) -> tuple[Task, dict, str, Callable, list[str], Path]:
     "Load the data, check the settings, make or re-open the run folder: task, config, teacher's source, loss, unlabelled sentences, folder."
     task, before = load_data(s), Path(folder)/"config.json"
-    old = read_json(before) if before.exists() else {}
+    begun = before.exists() and len(list(before.parent.iterdir())) > 1  # a failed start leaves its settings only
+    old = read_json(before) if begun else {}
     chosen = ("teacher", "lm") if s.augment == "lm" else ("teacher",)
     s = replace(s, **{k: old.get(k) for k in chosen if getattr(s, k) is None})  # what was chosen once stays
     unlabelled = read_sentences(Path(s.unlabelled), s.text, skip_empty=True) if s.unlabelled else []
     config, source, loss = resolve(s, task, len(unlabelled))
     if unlabelled: config["unlabelled_digest"] = hashlib.sha256("\n".join(unlabelled).encode()).hexdigest()[:16]
-    with processes().main_process_first(): run = open_run(folder, config)
+    state, run = processes(), Path(folder)
+    if state.is_main_process: open_run(run, config)
+    state.wait_for_everyone()
+    if state.num_processes > 1: print(f"{state.num_processes} processes share the work")
     print(f"task {task.name} ({task.source}): " + ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items()) + f"; {len(task.labels)} labels, {task.metric}", flush=True)
+    known = {same_key(x) for split in ("train", "select") for x in task.splits[split]["sentence"]}
+    twice = sum(same_key(x) in known for x in task.splits["dev"]["sentence"])
+    if twice: print(f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay", flush=True)
     return task, config, source, loss, unlabelled, run
 
 def run_pipeline(
@@ -339,8 +350,10 @@ def draw_figures(run: Path, models: dict, metrics: dict):
     plt.switch_backend(backend)
 
 def _some(transfer: Dataset, most: int = 20_000) -> Dataset:
-    "At most so many rows, drawn evenly: enough for a figure."
-    return transfer if len(transfer) <= most else transfer.select(np.linspace(0, len(transfer) - 1, most).astype(int))
+    "All training rows, and at most so many of the others, drawn evenly: enough for a figure."
+    new = np.flatnonzero(np.array(transfer["origin"][:]) != "train")
+    if len(new) > most: new = new[np.linspace(0, len(new) - 1, most).astype(int)]
+    return transfer.select(np.concatenate([np.flatnonzero(np.array(transfer["origin"][:]) == "train"), new]))
 
 def write_report(run: Path, metrics: dict, config: dict):
     "A page with the table, what the transfer set is made of, the figures and the student's surest mistakes, into `report.html`."
@@ -439,7 +452,7 @@ def _stage_command(name: str, until: str, help: str, what: str):
         print(f"Look into {folder/until}; the same options go on with: kd-nb run")
     command.__signature__, command.__annotations__ = inspect.signature(run), run.__annotations__
     app.command(name, help=help, epilog=f"Example:\n\n`kd-nb {name} --task mini-intents --augment rules --n-augment 2000`\n\n"
-                f"`accelerate launch --num_processes 2 -m kd_nb.pipeline {name} --task mini-intents --augment lm` shares the work between two processes.")(command)
+                f"`accelerate launch --multi_gpu --num_processes 2 -m kd_nb.pipeline {name} --task mini-intents --augment lm` shares the work between two processes, on a CPU too.")(command)
 
 _stage_command("augment", "augment", "Only make the new sentences of a run: its first stage.", "What was made, and what was dropped")
 _stage_command("label", "transfer", "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.", "The transfer set")

@@ -8,8 +8,10 @@ from conftest import COMMAND
 
 ARGS = ["label", "--task", "mini-intents", "--teacher", "minilm", "--max-train", "300", "--teacher-epochs", "1"]
 RULES = [*ARGS, "--augment", "rules", "--n-augment", "5000"]
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-          "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "-m", "kd_nb.pipeline"]
+# accelerate starts several processes on a CPU with --multi_gpu only; with --cpu it starts one
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+          "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+PIPELINE = ["-m", "kd_nb.pipeline"]
 
 
 def environment(tmp_path, name):
@@ -72,20 +74,39 @@ def test_killed_run_makes_the_same_set(tmp_path):
 
 def test_two_processes_make_the_set_of_one(tmp_path, tiny_lm):
     _, one = label(tmp_path, "one", [*ARGS, *tiny_lm])
-    said, two = label(tmp_path, "two", [*ARGS, *tiny_lm], LAUNCH)
+    said, two = label(tmp_path, "two", [*ARGS, *tiny_lm], [*LAUNCH, *PIPELINE])
+    assert "2 processes share the work" in said.stdout
     same(one, two)
     assert one["origin"].count("lm") == 3000
     assert said.stdout.count("The transfer set") == 1  # the second process is silent
 
-    # both took part: stopped before the shards were joined, each process has left its own
-    work = tmp_path/"runs/two-halves/.work/transfer"
-    with subprocess.Popen([*LAUNCH, *ARGS, *tiny_lm, "--name", "two-halves"], cwd=tmp_path, env=environment(tmp_path, "two-halves"), stdout=subprocess.DEVNULL, start_new_session=True) as p:
-        while not (work/"00000").exists() and not (work/"00001").exists():
+    # killed on the way; what two began, one can end
+    with subprocess.Popen([*LAUNCH, *PIPELINE, *ARGS, *tiny_lm, "--name", "killed"], cwd=tmp_path, env=environment(tmp_path, "killed"), stdout=subprocess.DEVNULL, start_new_session=True) as p:
+        while not (tmp_path/"runs/killed/.work/augment/chunks/00001.parquet").exists():
             assert p.poll() is None
             time.sleep(0.02)
         os.killpg(p.pid, signal.SIGKILL)
-    _, again = label(tmp_path, "two-halves", [*ARGS, *tiny_lm])  # what two began, one can end
-    same(one, again)
+    time.sleep(1)  # the processes that the launcher started die after it
+    same(one, label(tmp_path, "killed", [*ARGS, *tiny_lm])[1])
+
+
+def test_each_process_makes_its_share(tmp_path):
+    (tmp_path/"share.py").write_text("""
+import os, pandas as pd
+from pathlib import Path
+from kd_nb.augment import Sieve, generate
+def write(chunk, size):
+    Path(f"chunk-{chunk}-by-{os.environ['RANK']}").touch()
+    return pd.DataFrame({"sentence": [f"{chunk} {i}" for i in range(size)]})
+made = generate(write, 400, Sieve({}), "rules", "chunks", chunk_size=50)
+Path(f"made-by-{os.environ['RANK']}").write_text("\\n".join(made["sentence"]))
+""")
+    r = subprocess.run([*LAUNCH, "share.py"], cwd=tmp_path, env=environment(tmp_path, "share"), text=True, capture_output=True, timeout=300)
+    assert r.returncode == 0, r.stderr
+    by = {int(p.name.split("-")[1]): p.name.split("-")[3] for p in tmp_path.glob("chunk-*-by-*")}
+    assert len(by) >= 8 and all(rank == str(chunk % 2) for chunk, rank in by.items())
+    assert (tmp_path/"made-by-0").read_text() == (tmp_path/"made-by-1").read_text()
+    assert len((tmp_path/"made-by-0").read_text().splitlines()) == 400
 
 
 def test_run_with_augmentation(kd_nb, tmp_path):
@@ -105,11 +126,33 @@ def test_run_with_augmentation(kd_nb, tmp_path):
     assert changed.returncode == 2 and "unlabelled_digest" in changed.stderr
 
 
-@pytest.mark.parametrize("way", ["rules"])
-def test_nothing_of_dev_enters_on_real_data(way, kd_nb, tmp_path, real_data):
+def test_masked_language_model_of_the_teacher(kd_nb, tmp_path):
+    "A teacher with a head for masked words (tiny, of random weights) replaces words; what is made goes to the same teacher's labels."
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+    from kd_nb.teacher import minilm_folder
+    tokenizer = BertTokenizerFast.from_pretrained(minilm_folder())
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+    BertForMaskedLM(config).save_pretrained(tmp_path/"bert"); tokenizer.save_pretrained(tmp_path/"bert")
+    r = kd_nb("label", "--task", "mini-intents", "--max-train", "200", "--teacher", "bert", "--teacher-epochs", "1", "--augment", "mlm", "--n-augment", "150", "--name", "m")
+    assert r.returncode == 0, r.stderr
+    assert rows(tmp_path, "m")["origin"].count("mlm") == 150
+
+
+def test_own_sentences_that_are_all_known(kd_nb, tmp_path):
+    from kd_nb.data import load_task
+    (tmp_path/"own.txt").write_text("\n".join(load_task("mini-intents").splits["dev"]["sentence"][:5]) + "\n")
+    r = kd_nb("run", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o")
+    assert r.returncode == 2 and "stands in dev" in r.stderr and "epoch" not in r.stdout
+    (tmp_path/"own.txt").write_text("a sentence that nobody has written yet\n")
+    assert kd_nb("augment", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o").returncode == 0
+
+
+def test_nothing_of_dev_enters_on_real_data(kd_nb, tmp_path, real_data):
     from kd_nb.augment import same_key
     from kd_nb.data import load_task
-    r = kd_nb("augment", "--task", "sara", "--augment", way, "--n-augment", "3000", "--name", "s")
+    r = kd_nb("augment", "--task", "sara", "--augment", "rules", "--n-augment", "3000", "--name", "s")
     assert r.returncode == 0, r.stderr
     made = {same_key(s) for s in load_from_disk(tmp_path/"runs/s/augment")["sentence"]}
     task = load_task("sara")
