@@ -15,15 +15,16 @@ import argparse, json, shutil
 from pathlib import Path
 
 import numpy as np
-from datasets import load_from_disk
+from datasets import concatenate_datasets, load_from_disk
 
-from kd_nb.augment import same_key
-from kd_nb.core import read_json, whole
+from kd_nb.augment import plot_sentences, same_key
+from kd_nb.core import read_json, set_style, whole
 from kd_nb.data import load_task, score
 from kd_nb.losses import make_loss
 from kd_nb.pipeline import HARD, Settings, load_data, predict_splits, run_pipeline, train_student
 from kd_nb.students import load_student
 from kd_nb.teacher import load_teacher
+from kd_nb.transfer import plot_labels
 from real_data import interval, read_predictions
 
 
@@ -69,6 +70,16 @@ def gain(name, metric, runs, model, other_runs, other):
     return dict(name=name, mean=diff(label, *a, *b), low=low, high=high)
 
 
+def draw(runs, folder, name):
+    "Figures of the new sentences of all ways, beside the training sentences, from one seed's runs."
+    sets = [load_from_disk(run/"transfer") for run in runs]
+    only = lambda ds, new: ds.select(np.flatnonzero((np.array(ds["origin"][:]) != "train") == new))
+    transfer = concatenate_datasets([only(sets[0], False)] + [only(ds, True) for ds in sets])
+    set_style()
+    for part, axes in (("sentences", plot_sentences(transfer.select_columns(["sentence", "origin"]).to_pandas())), ("labels", plot_labels(transfer, load_teacher(runs[0]/"teacher").labels))):
+        axes[0].figure.savefig(folder/f"augment-{name}-{part}.png", dpi=96)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True, help="sara, cola or sst2")
@@ -80,6 +91,7 @@ def main():
     parser.add_argument("--base-epochs", type=int, default=Settings.epochs, help="of students without augmentation")
     parser.add_argument("--epochs", type=int, default=15, help="of students with it")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--figures", type=Path, help="draw the new sentences of the first seed into this folder")
     parser.add_argument("--save", type=Path, help="write the summary to this JSON file too")
     args = parser.parse_args()
     if any(size > args.n_augment for size in args.sizes): parser.error("--sizes must not exceed --n-augment")
@@ -110,6 +122,7 @@ def main():
     for r in gains: print(f"{r['name']:48} {100*r['mean']:+.1f} [{100*r['low']:+.1f}, {100*r['high']:+.1f}]")
     out = dict(task=args.task, metric=metric, max_train=args.max_train, seeds=args.seeds, n_augment=args.n_augment, base_epochs=args.base_epochs,
                epochs=args.epochs, rows=rows, curve=sorted(curve, key=lambda r: r["new"]), gains=gains)
+    if args.figures: draw([r[0] for r in runs.values()], args.figures, args.task)
     if args.save: args.save.write_text(json.dumps(out, indent=1) + "\n")
 
 
