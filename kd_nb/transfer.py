@@ -151,6 +151,6 @@ def plot_curve(
     ax.errorbar(rows.new, 100 * rows["mean"], yerr=[100 * (rows["mean"] - rows.low), 100 * (rows.high - rows["mean"])], fmt="o-", capsize=4, label="BiLSTM, distilled")
     ax.axhline(100 * teacher, color="grey", lw=1.5, label="teacher")
     ax.axhline(97 * teacher, color="grey", lw=1, ls="--", label="97 % of the teacher's score")
-    ax.set(xlabel="sentences added to the training set", ylabel=f"{metric} on dev, with 95 % interval")
-    ax.legend()
+    ax.set(xlabel="sentences added to the training set", ylabel=f"{metric} on dev [95 %]")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=3, frameon=False)
     return ax
