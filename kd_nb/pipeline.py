@@ -304,6 +304,7 @@ def open_task(s: Settings, folder: str | Path) -> tuple[Task, dict, str, Callabl
     if twice: print(f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay", flush=True)
     return task, config, source, loss, unlabelled, run
 
+# %% ../nbs/10_pipeline.ipynb #cell-027
 def run_pipeline(
     s: Settings,        # see above
     folder: str | Path,  # the run folder, e.g. `runs/demo`
@@ -332,7 +333,7 @@ def run_pipeline(
     write_json(run/"metrics.json", metrics)  # last: it says that the run is complete
     return results_table(metrics)
 
-# %% ../nbs/10_pipeline.ipynb #cell-028
+# %% ../nbs/10_pipeline.ipynb #cell-029
 def draw_figures(run: Path, models: dict, metrics: dict):
     "Results, learning curves, the agreement of student and teacher, and the look of generated sentences, into `figures/`."
     import matplotlib, matplotlib.pyplot as plt
@@ -377,7 +378,7 @@ def _about_sentences(run: Path, metrics: dict) -> str:
     return ("<h2>New sentences</h2>" + dropped.to_html(index=False, border=0, formatters={"share": "{:.1%}".format, "sentences": "{:,}".format})
             + "<p>Some of them:</p>" + samples.assign(origin=rows["origin"][:]).to_html(index=False, border=0, float_format="{:.2f}".format))
 
-# %% ../nbs/10_pipeline.ipynb #cell-039
+# %% ../nbs/10_pipeline.ipynb #cell-040
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Distil a big Transformer into a tiny sentence classifier, and see what was kept.\n\nStart with: `kd-nb run --task mini-intents`")
 
@@ -391,14 +392,14 @@ def _show(table: pd.DataFrame, title: str):
 
 def opt(help: str): return typer.Option(help=help)
 
-# %% ../nbs/10_pipeline.ipynb #cell-040
+# %% ../nbs/10_pipeline.ipynb #cell-041
 def _start(options: dict, until: str | None = None) -> tuple[Path, pd.DataFrame]:
     "Run as far as `until` with the options of the command line: run folder, table."
     folder = options["runs_dir"]/(options["name"] or options["task"] or Path(options["data"] or "run").stem)
     try: return folder, run_pipeline(Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__}), folder, until)
     except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
 
-# %% ../nbs/10_pipeline.ipynb #cell-041
+# %% ../nbs/10_pipeline.ipynb #cell-042
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"
                     "`kd-nb run --task mini-intents --augment lm --n-augment 10000`\n\n`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --loss soft --temperature 3`")
 def run(
@@ -443,7 +444,7 @@ def run(
     _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
     print(f"Look into {folder}: report.html, predictions/, and the student itself in students/bilstm")
 
-# %% ../nbs/10_pipeline.ipynb #cell-043
+# %% ../nbs/10_pipeline.ipynb #cell-044
 def _stage_command(name: str, until: str, help: str, what: str):
     "A command with the options of `run` that stops early."
     def command(**options):
@@ -457,7 +458,7 @@ def _stage_command(name: str, until: str, help: str, what: str):
 _stage_command("augment", "augment", "Only make the new sentences of a run: its first stage.", "What was made, and what was dropped")
 _stage_command("label", "transfer", "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.", "The transfer set")
 
-# %% ../nbs/10_pipeline.ipynb #cell-044
+# %% ../nbs/10_pipeline.ipynb #cell-045
 def _student_folder(run: str) -> Path:
     "A student's folder, from itself or from its run's folder."
     folder = Path(run)
@@ -481,7 +482,7 @@ def predict(
         else: table.to_json(part, orient="records", lines=True, force_ascii=False)
     print(f"{len(table):,} sentences labelled: {out}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-045
+# %% ../nbs/10_pipeline.ipynb #cell-046
 def read_sentences(
     file: Path | None,  # a table, or plain text with a sentence a line; None: standard input
     text: str = "sentence",  # column of sentences in a table
@@ -496,7 +497,7 @@ def read_sentences(
     if skip_empty: df = df[df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))].reset_index(drop=True)
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
-# %% ../nbs/10_pipeline.ipynb #cell-046
+# %% ../nbs/10_pipeline.ipynb #cell-047
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
 def info(
     folder: Annotated[Path, typer.Argument(help="a run folder")],
@@ -516,7 +517,7 @@ def tasks():
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 
-# %% ../nbs/10_pipeline.ipynb #cell-048
+# %% ../nbs/10_pipeline.ipynb #cell-049
 def main():
     "The `kd-nb` command."
     if int(os.environ.get("RANK", 0)): sys.stdout = open(os.devnull, "w")  # of several processes the first one speaks
