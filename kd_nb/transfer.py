@@ -97,8 +97,8 @@ def label_sentences(
     state, work = processes(), Path(work)
     cache = LabelCache(cache_folder("labels", f"{teacher_key(teacher)}.sqlite"))
     features = Features({**sentences.features, "logits": Sequence(Value("float32"), length=len(teacher.labels))})
-    path, size = lambda i: work/f"{i:05d}", -(-len(sentences) // -(-len(sentences) // shard_size))  # equal shards
-    n = -(-len(sentences) // size)  # counted anew, or rounding might leave an empty one at the end
+    path, n = lambda i: work/f"{i:05d}", -(-len(sentences) // shard_size)
+    size = -(-len(sentences) // n)  # equal shards
     mine = [i for i in range(n) if i % state.num_processes == state.process_index and not path(i).exists()]
     for i in progress(mine, "teacher labels", size=size):
         rows = sentences.select(range(i * size, min((i + 1) * size, len(sentences))))[:]
