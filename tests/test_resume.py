@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 
 from conftest import COMMAND
 
-ARGS = ["run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "2", "--epochs", "3", "--hidden-size", "16"]
+ARGS = ["run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "2", "--epochs", "3", "--width", "1/16"]
 
 
 def weights(run): return {p.relative_to(run): load_file(p) for p in sorted(run.rglob("model.safetensors"))}

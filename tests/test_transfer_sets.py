@@ -111,7 +111,7 @@ Path(f"made-by-{os.environ['RANK']}").write_text("\\n".join(made["sentence"]))
 
 def test_run_with_augmentation(kd_nb, tmp_path):
     (tmp_path/"own.txt").write_text("where is my invoice\n\nhow do i pay\n")
-    args = ["--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1", "--epochs", "1", "--hidden-size", "16",
+    args = ["--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16",
             "--augment", "rules", "--n-augment", "300", "--unlabelled", "own.txt", "--name", "r"]
     made = kd_nb("augment", *args)
     assert made.returncode == 0 and "stands in train" in made.stdout and "kept" in made.stdout, made.stderr
