@@ -1,0 +1,103 @@
+"""Promise: the folder that `kd-nb export` leaves is all one has to copy, small, fast, and of the same opinion as the student it came from."""
+import csv, io, json, shutil, subprocess, sys
+
+import numpy as np, pandas as pd, pytest
+
+FAST = ["--teacher", "minilm", "--teacher-epochs", "3", "--max-train", "700", "--epochs", "6", "--student", "bilstm,bert", "--width", "1/4"]
+ODD = ["word " * 10_000, "\U0001f600\U0001f44d\u200d\ufe0f", "\x01\x07", "\u1230\u120b\u121d", "x" * 5_000, "\u4f60\u597d"]
+
+
+def rows(text): return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    "A run with both students, exported and timed; the tests below only look at it."
+    from conftest import COMMAND
+    import os
+    tmp = tmp_path_factory.mktemp("deploy")
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp/"cache")}
+    def call(*args, stdin=""): return subprocess.run([COMMAND, *map(str, args)], text=True, input=stdin, capture_output=True, cwd=tmp, env=env, timeout=900)
+    said = {"run": call("run", "--task", "mini-intents", "--name", "r", *FAST), "speed": call("speed", "runs/r"), "export": call("export", "runs/r", "--onnx", "--int8")}
+    for r in said.values(): assert r.returncode == 0, r.stderr
+    return tmp/"runs/r", said, call
+
+
+def test_every_form_agrees_with_its_student(run):
+    folder, said, _ = run
+    for student in ("bilstm", "bert"):
+        dev = {form: np.stack(pd.read_parquet(folder/f"predictions/{student}{form}-dev.parquet").logits) for form in ("-onnx", "-int8")}
+        assert (dev["-onnx"].argmax(1) == dev["-int8"].argmax(1)).mean() >= 0.98  # briefly trained: many sentences lie between two classes
+        assert sum(f.stat().st_size for f in (folder/f"export/{student}-int8").iterdir()) < 15e6
+    for word in ("same label as trimmed student", "100.0%", "bilstm", "bert", "int8", "MB"): assert word in said["export"].stdout
+
+
+def test_copied_folder_answers_alone(run, tmp_path):
+    "Copied elsewhere, in a process that can import neither torch nor kd_nb, it says what the student says."
+    folder, _, call = run
+    shutil.copytree(folder/"export/bert-onnx", tmp_path/"copied")
+    block = "import sys; sys.modules |= dict.fromkeys(['torch', 'kd_nb', 'transformers', 'pandas', 'fastai', 'datasets', 'sklearn']); import runpy; sys.argv = ['predict.py']; runpy.run_path('copied/predict.py', run_name='__main__')"
+    text = "how do i sign up?\nwhat does it cost\n"
+    alone = subprocess.run([sys.executable, "-c", block], input=text, text=True, capture_output=True, cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    assert rows(alone.stdout) == rows(call("predict", folder/"export/bert-onnx", stdin=text).stdout)
+    full = rows(call("predict", folder/"students/bert", stdin=text).stdout)
+    assert [r["pred"] for r in full] == [r["pred"] for r in rows(alone.stdout)]
+
+
+def test_odd_sentences_get_the_same_answers(run):
+    folder, _, call = run
+    text = "\n".join(ODD)
+    a, b = (rows(call("predict", folder/where, stdin=text).stdout) for where in ("students/bilstm", "export/bilstm-onnx"))
+    assert len(a) == len(b) == len(ODD)
+    for other in ("students/bilstm", "export/bilstm-onnx", "export/bert-int8"):
+        r = call("predict", folder/other, stdin="fine\n\nfine")
+        assert r.returncode == 2 and "row 2" in r.stderr and "empty" in r.stderr
+
+
+def test_speed_says_what_it_costs(run):
+    folder, said, _ = run
+    speed = json.loads((folder/"speed.json").read_text())
+    assert {m["model"] for m in speed["models"]} == {"teacher", "bilstm", "bilstm onnx", "bilstm int8", "bert", "bert onnx", "bert int8", "tf-idf", "static"}
+    assert {(r["threads"], r["batch_size"]) for r in speed["rows"]} >= {(1, 1), (1, 256)} and all(r["ms"] > 0 for r in speed["rows"])
+    assert all(m["bytes"] > 0 for m in speed["models"]) and (folder/"figures/speed.png").stat().st_size > 10_000
+    assert "speed.png" in (folder/"report.html").read_text() and "ms, batch 1, 1 thread" in said["speed"].stdout
+    small = {m["model"]: m["bytes"] for m in speed["models"]}
+    assert small["bilstm int8"] < small["bilstm onnx"] / 3 < small["bilstm"] / 3
+
+
+def test_assistant_stands_between(kd_nb, tmp_path):
+    "With an assistant the student's targets are the assistant's logits, not the teacher's."
+    from datasets import load_from_disk
+    r = kd_nb("run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16", "--assistant", "bert", "--assistant-width", "1/8", "--name", "a")
+    assert r.returncode == 0, r.stderr
+    sets = {name: np.array(load_from_disk(tmp_path/"runs/a"/name)["logits"][:]) for name in ("transfer", "transfer-assistant")}
+    assert not np.allclose(*sets.values())
+    from kd_nb.students import load_student
+    sentences = load_from_disk(tmp_path/"runs/a/transfer")["sentence"][:]
+    assert np.allclose(sets["transfer-assistant"], load_student(tmp_path/"runs/a/students/assistant").logits(sentences), atol=1e-4)
+    assert "assistant" in r.stdout and "bilstm-hard" in r.stdout
+
+
+@pytest.mark.parametrize("args, words", [
+    (["export", "nowhere"], ["no run in 'nowhere'"]),
+    (["speed", "nowhere"], ["no run in 'nowhere'"]),
+    (["run", "--task", "mini-intents", "--student", "bart"], ["unknown student 'bart'", "did you mean 'bert'?"]),
+    (["run", "--task", "mini-intents", "--width", "0.5"], ["unknown width of a bilstm student '0.5'", "1/2"]),
+    (["run", "--task", "mini-intents", "--embeddings", "glove.txt"], ["no such file of word vectors: glove.txt"]),
+    (["run", "--task", "mini-intents", "--layers", "0"], ["--layers must be above 0"]),
+])
+def test_bad_option(args, words, kd_nb):
+    r = kd_nb(*args)
+    assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
+    for word in words: assert word in r.stderr
+
+
+def test_broken_export_is_said(kd_nb, tmp_path):
+    (tmp_path/"e").mkdir()
+    (tmp_path/"e/model.onnx").write_bytes(b"not a graph")
+    r = kd_nb("predict", "e", stdin="fine")
+    assert r.returncode == 2 and "config.json is missing" in r.stderr
+    for name, text in (("config.json", "{}"), ("tokenizer.json", "{}")): (tmp_path/"e"/name).write_text(text)
+    r = kd_nb("predict", "e", stdin="fine")
+    assert r.returncode == 2 and "holds no exported student" in r.stderr and "Traceback" not in r.stderr
