@@ -21,11 +21,11 @@ from kd_nb.augment import plot_sentences, same_key
 from kd_nb.core import read_json, set_style, whole
 from kd_nb.data import load_task, score
 from kd_nb.losses import make_loss
-from kd_nb.pipeline import HARD, Settings, load_data, predict_splits, run_pipeline, train_student
+from kd_nb.pipeline import Settings, load_data, predict_splits, run_pipeline, train_student
 from kd_nb.students import load_student
 from kd_nb.teacher import load_teacher
 from kd_nb.transfer import plot_labels
-from real_data import interval, read_predictions
+from real_data import HARD, interval, read_predictions
 
 
 def with_teacher_of(base, settings, folder):

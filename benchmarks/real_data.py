@@ -15,7 +15,10 @@ from scipy import stats
 
 from kd_nb.core import read_json
 from kd_nb.data import score
-from kd_nb.pipeline import HARD, Settings, run_pipeline
+from kd_nb.pipeline import Settings, run_pipeline
+
+
+HARD = "bilstm-hard"
 
 
 def read_predictions(runs, model):

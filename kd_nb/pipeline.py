@@ -96,7 +96,7 @@ def load_data(
     if not len(task.splits["select"]): raise KdError("every label has a single training row: at least two of one label are needed")
     return task
 
-# %% ../nbs/10_pipeline.ipynb #cell-009
+# %% ../nbs/10_pipeline.ipynb #cell-010
 def resolve_augment(s: Settings) -> dict:  # what was left open
     "Check the settings of augmentation and choose what was left open; raises `KdError`."
     if s.augment: check_name(s.augment, AUGMENTS, "augmentation")
@@ -111,7 +111,7 @@ def resolve_augment(s: Settings) -> dict:  # what was left open
     print(f"language model: {why}")
     return dict(n_augment=10_000, lm=name, lm_temperature=1., lm_top_p=1.) | lm_recipe(name)
 
-# %% ../nbs/10_pipeline.ipynb #cell-010
+# %% ../nbs/10_pipeline.ipynb #cell-011
 def resolve_students(s: Settings, source: str, task: Task, n_rows: int) -> dict:  # embedding mode, and the `recipes` of training for each student
     "Check the settings of students and choose what was left open; raises `KdError`."
     if s.assistant_width and not s.assistant: raise KdError("--assistant-width goes with --assistant")
@@ -122,7 +122,7 @@ def resolve_students(s: Settings, source: str, task: Task, n_rows: int) -> dict:
         recipes[name] = student_recipe(kind, n_rows) | {k: getattr(s, k) for k in ("epochs", "lr", "batch_size", "warmup_ratio") if getattr(s, k) is not None}
     return dict(mode=mode, recipes=recipes)
 
-# %% ../nbs/10_pipeline.ipynb #cell-011
+# %% ../nbs/10_pipeline.ipynb #cell-012
 def resolve(
     s: Settings,  # as the user gave them
     task: Task,   # as `load_data` returns it
@@ -144,7 +144,7 @@ def resolve(
     config = asdict(s) | {k: v for k, v in (recipe | extra).items() if getattr(s, k) is None} | resolve_students(s, source, task, n_rows + n_new)
     return config | dict(teacher=teacher, metric=task.metric, data_digest=task.digest), source, loss
 
-# %% ../nbs/10_pipeline.ipynb #cell-014
+# %% ../nbs/10_pipeline.ipynb #cell-016
 def stage(
     folder: Path,     # what the stage leaves, e.g. `runs/demo/teacher`
     make: Callable,   # `make(part)` fills a folder that is renamed to `folder` when it is complete
@@ -165,7 +165,7 @@ def stage(
         if work: shutil.rmtree(work, ignore_errors=True)
     state.wait_for_everyone()
 
-# %% ../nbs/10_pipeline.ipynb #cell-016
+# %% ../nbs/10_pipeline.ipynb #cell-018
 def make_writer(task: Task, config: dict, source: str, work: Path) -> Callable:
     "What writes the new sentences, see `kd_nb.augment`; a language model is fine-tuned into `work/lm` first."
     sentences, select, seed = task.splits["train"]["sentence"][:], task.splits["select"]["sentence"][:], config["seed"]
@@ -199,7 +199,7 @@ def make_sentences(task: Task, config: dict, source: str, unlabelled: list[str],
     stage(run/"augment", make, work, together)
     return [load_from_disk(run/"augment")]
 
-# %% ../nbs/10_pipeline.ipynb #cell-017
+# %% ../nbs/10_pipeline.ipynb #cell-019
 def train_teacher(task: Task, config: dict, source: str, run: Path):
     "Stage: fine-tune the teacher into `teacher/`."
     work = run/".work/teacher"
@@ -232,7 +232,7 @@ def train_student(task: Task, config: dict, loss: Callable, teacher, transfer: D
         log.to_csv(part/"log.csv", index=False)
     stage(run/"students"/name, make, work)
 
-# %% ../nbs/10_pipeline.ipynb #cell-019
+# %% ../nbs/10_pipeline.ipynb #cell-021
 def predict_splits(model: SentenceClassifier, task: Task, run: Path, name: str) -> dict[str, pd.DataFrame]:
     "Predictions for dev (and test), read from `predictions/` where they exist."
     tables = {}
@@ -244,7 +244,7 @@ def predict_splits(model: SentenceClassifier, task: Task, run: Path, name: str) 
         tables[split] = pd.read_parquet(path)
     return tables
 
-# %% ../nbs/10_pipeline.ipynb #cell-020
+# %% ../nbs/10_pipeline.ipynb #cell-022
 def evaluate(model: SentenceClassifier, task: Task, run: Path, name: str, folder: Path) -> dict:
     "One row of the results: sizes, scores with intervals."
     row = dict(model=name) | count_parameters(model) | dict(disk_bytes=folder_bytes(folder))
@@ -254,7 +254,7 @@ def evaluate(model: SentenceClassifier, task: Task, run: Path, name: str, folder
         row |= {split: score(task.metric, label, pred), f"{split}_low": low, f"{split}_high": high, f"n_{split}": len(table)}
     return row
 
-# %% ../nbs/10_pipeline.ipynb #cell-021
+# %% ../nbs/10_pipeline.ipynb #cell-023
 def results_table(
     metrics: dict,  # what a run writes to `metrics.json`
 ) -> pd.DataFrame:  # texts, a row a model
@@ -270,7 +270,7 @@ def results_table(
 
 def _millions(n): return f"{n / 1e6:.2f}M"
 
-# %% ../nbs/10_pipeline.ipynb #cell-022
+# %% ../nbs/10_pipeline.ipynb #cell-024
 def plot_results(
     metrics: dict,  # what a run writes to `metrics.json`
 ):                  # matplotlib Axes
@@ -285,7 +285,7 @@ def plot_results(
            xlabel=f"{metrics['metric']} on dev, with 95 % interval", title=f"{metrics['task']}: what was kept")
     return ax
 
-# %% ../nbs/10_pipeline.ipynb #cell-027
+# %% ../nbs/10_pipeline.ipynb #cell-029
 def student_names(config: dict) -> dict[str, list[str]]:
     "Names of a run's students: the `distilled` ones, their `hard` twins, and all in the order of the results."
     distilled = config["student"].split(",")
@@ -312,7 +312,7 @@ def open_task(s: Settings, folder: str | Path) -> tuple[Task, dict, str, Callabl
     if twice: print(f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay", flush=True)
     return task, config, source, loss, unlabelled, run
 
-# %% ../nbs/10_pipeline.ipynb #cell-028
+# %% ../nbs/10_pipeline.ipynb #cell-030
 def train_students(task: Task, config: dict, loss: Callable, teacher, transfer: Dataset, augmented: list[Dataset], run: Path):
     "Stages: the assistant, if there is one, and every student with its hard twin; students learn from the assistant then."
     names, from_whom = student_names(config), transfer
@@ -331,7 +331,7 @@ def measure(task: Task, config: dict, teacher, run: Path) -> dict:  # what goes 
         for row, ms in zip(rows, times.ms): row[f"ms_batch_{batch_size}"] = ms
     return dict(task=task.name, metric=task.metric, labels=task.labels, source=task.source, threads=torch.get_num_threads(), models=rows)
 
-# %% ../nbs/10_pipeline.ipynb #cell-029
+# %% ../nbs/10_pipeline.ipynb #cell-031
 def run_pipeline(
     s: Settings,        # see above
     folder: str | Path,  # the run folder, e.g. `runs/demo`
@@ -358,7 +358,7 @@ def run_pipeline(
     write_json(run/"metrics.json", metrics)  # last: it says that the run is complete
     return results_table(metrics)
 
-# %% ../nbs/10_pipeline.ipynb #cell-031
+# %% ../nbs/10_pipeline.ipynb #cell-033
 def draw_figures(run: Path, config: dict, metrics: dict):
     "Results, learning curves, the agreement of student and teacher, and the look of generated sentences, into `figures/`."
     import matplotlib, matplotlib.pyplot as plt
@@ -406,7 +406,7 @@ def _about_sentences(run: Path, metrics: dict) -> str:
     return ("<h2>New sentences</h2>" + dropped.to_html(index=False, border=0, formatters={"share": "{:.1%}".format, "sentences": "{:,}".format})
             + "<p>Some of them:</p>" + samples.assign(origin=rows["origin"][:]).to_html(index=False, border=0, float_format="{:.2f}".format))
 
-# %% ../nbs/10_pipeline.ipynb #cell-042
+# %% ../nbs/10_pipeline.ipynb #cell-044
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Distil a big Transformer into a tiny sentence classifier, and see what was kept.\n\nStart with: `kd-nb run --task mini-intents`")
 
@@ -420,14 +420,14 @@ def _show(table: pd.DataFrame, title: str):
 
 def opt(help: str): return typer.Option(help=help)
 
-# %% ../nbs/10_pipeline.ipynb #cell-043
+# %% ../nbs/10_pipeline.ipynb #cell-045
 def _start(options: dict, until: str | None = None) -> tuple[Path, pd.DataFrame]:
     "Run as far as `until` with the options of the command line: run folder, table."
     folder = options["runs_dir"]/(options["name"] or options["task"] or Path(options["data"] or "run").stem)
     try: return folder, run_pipeline(Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__}), folder, until)
     except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
 
-# %% ../nbs/10_pipeline.ipynb #cell-044
+# %% ../nbs/10_pipeline.ipynb #cell-046
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"
                     "`kd-nb run --task mini-intents --augment lm --n-augment 10000`\n\n`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --student bilstm,bert --loss soft --temperature 3`")
 def run(
@@ -477,7 +477,7 @@ def run(
     _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
     print(f"Look into {folder}: report.html, predictions/, and the student itself in {_student_folder(folder).relative_to(folder)}\nPut it to work: kd-nb export {folder}; is it worth it? kd-nb speed {folder}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-046
+# %% ../nbs/10_pipeline.ipynb #cell-048
 def _stage_command(name: str, until: str, help: str, what: str):
     "A command with the options of `run` that stops early."
     def command(**options):
@@ -491,7 +491,7 @@ def _stage_command(name: str, until: str, help: str, what: str):
 _stage_command("augment", "augment", "Only make the new sentences of a run: its first stage.", "What was made, and what was dropped")
 _stage_command("label", "transfer", "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.", "The transfer set")
 
-# %% ../nbs/10_pipeline.ipynb #cell-047
+# %% ../nbs/10_pipeline.ipynb #cell-049
 def _student_folder(run: str | Path) -> Path:
     "A student's folder, from itself or from its run's folder: there the first distilled student's."
     folder = Path(run)
@@ -523,7 +523,7 @@ def predict(
         else: table.to_json(part, orient="records", lines=True, force_ascii=False)
     print(f"{len(table):,} sentences labelled: {out}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-049
+# %% ../nbs/10_pipeline.ipynb #cell-051
 def read_config(folder: Path) -> dict:
     "The settings of a run; raises `KdError` where there is no run."
     if not (folder/"config.json").is_file(): raise KdError(f"no run in '{folder}': config.json is missing")
@@ -537,7 +537,7 @@ def finished(folder: Path) -> tuple[dict, dict]:
     if not (folder/"metrics.json").is_file(): raise KdError(f"run '{folder}' is not finished: the `kd-nb run` that made it continues it")
     return config, read_json(folder/"metrics.json")
 
-# %% ../nbs/10_pipeline.ipynb #cell-050
+# %% ../nbs/10_pipeline.ipynb #cell-052
 def export_run(
     folder: Path,  # of a finished run
     forms: list[str],  # of "onnx" and "int8"
@@ -558,7 +558,7 @@ def export_run(
                              score=score(metrics["metric"], gold, logits.argmax(1)), score_of_student=score(metrics["metric"], gold, np.stack(table.logits).argmax(1))))
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_pipeline.ipynb #cell-051
+# %% ../nbs/10_pipeline.ipynb #cell-053
 @app.command(epilog="Examples:\n\n`kd-nb export runs/demo`\n\n`kd-nb export runs/demo --int8`\n\n`echo 'where do i sign up?' | kd-nb predict runs/demo/export/bilstm-int8`\n\n"
                     "`python runs/demo/export/bilstm-int8/predict.py 'where do i sign up?'` needs onnxruntime and tokenizers only.")
 def export(
@@ -574,7 +574,7 @@ def export(
         "dev score": (100 * table.score).map("{:.1f}".format), "of student": (100 * table.score_of_student).map("{:.1f}".format)}), f"Exported into {run/'export'}")
     print("A folder is all you need to copy; predict.py in it answers with onnxruntime and tokenizers alone.")
 
-# %% ../nbs/10_pipeline.ipynb #cell-052
+# %% ../nbs/10_pipeline.ipynb #cell-054
 def all_models(folder: Path, config: dict, task: Task, n_threads: int, linear: dict) -> dict:  # name -> something with `logits`
     "Teacher, distilled students, their exported forms and the simple models."
     models = {"teacher": load_teacher(folder/"teacher").to("cpu")}
@@ -607,7 +607,7 @@ def speed_run(
         about.append(dict(model=name, bytes=m.n_bytes if name in linear else folder_bytes(where[name]), score=score(task.metric, gold, logits.argmax(1)), low=low, high=high))
     return dict(task=task.name, metric=task.metric, models=about, rows=rows)
 
-# %% ../nbs/10_pipeline.ipynb #cell-053
+# %% ../nbs/10_pipeline.ipynb #cell-055
 def speed_table(speed: dict) -> pd.DataFrame:  # texts, a row a model
     "What `speed_run` measured, ready to read."
     models, rows = pd.DataFrame(speed["models"]), pd.DataFrame(speed["rows"])
@@ -634,7 +634,7 @@ def speed(
     _show(speed_table(found), f"{found['task']}: what it costs (times in brackets: how much faster than the teacher)")
     print(f"Look into {run}: figures/speed.png, report.html")
 
-# %% ../nbs/10_pipeline.ipynb #cell-054
+# %% ../nbs/10_pipeline.ipynb #cell-056
 def read_sentences(
     file: Path | None,  # a table, or plain text with a sentence a line; None: standard input
     text: str = "sentence",  # column of sentences in a table
@@ -649,7 +649,7 @@ def read_sentences(
     if skip_empty: df = df[df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))].reset_index(drop=True)
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
-# %% ../nbs/10_pipeline.ipynb #cell-055
+# %% ../nbs/10_pipeline.ipynb #cell-057
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
 def info(
     folder: Annotated[Path, typer.Argument(help="a run folder")],
@@ -669,7 +669,7 @@ def tasks():
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 
-# %% ../nbs/10_pipeline.ipynb #cell-057
+# %% ../nbs/10_pipeline.ipynb #cell-059
 def main():
     "The `kd-nb` command."
     if int(os.environ.get("RANK", 0)): sys.stdout = open(os.devnull, "w")  # of several processes the first one speaks
