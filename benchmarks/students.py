@@ -29,7 +29,7 @@ BOTH = {"bilstm": {}, "bilstm-mse": dict(loss="mse"), "bert": {}, "bert-mse": di
 MORE = ({f"bilstm-{m}": dict(mode=m) for m in ("static", "non-static")} | {"bilstm-scratch": dict(embeddings="scratch")}
         | {f"bilstm-word-{m}": dict(embeddings="word", mode=m) for m in ("multichannel", "static", "non-static")}
         | {f"bilstm-w{w.replace('/', '_')}": dict(width=w) for w in ("1/2", "1/4", "1/8")}
-        | {"bert-copied": dict(width="teacher", epochs=15), "bert-scratch": dict(embeddings="scratch")})
+        | {"bert-copied": dict(width="teacher", epochs=15)})
 
 
 def students(base: Settings, run: Path, arms: dict):

@@ -38,12 +38,12 @@ def kept_rows(
 def trim(
     student: SentenceClassifier,  # a student of notebook 06; not changed
     sentences: list[str],         # of the transfer set
-    rows: int = 14_000,           # vocabulary entries, or more if the sentences have more
+    rows: int | None = None,      # vocabulary entries, or more if the sentences have more; None: what 11 MB of 8-bit vectors hold
 ) -> SentenceClassifier:          # a copy; the same one where the tokeniser is not WordPiece
     "A student whose vocabulary holds what the task needs."
     state = json.loads(student.tokenizer.to_str())
     if state["model"]["type"] != "WordPiece": return student  # word-level tables hold the transfer set's words only; others are kept whole
-    keep = kept_rows(student, sentences, rows)
+    keep = kept_rows(student, sentences, 11_000_000 // student.embedding.dim if rows is None else rows)
     number = {old: new for new, old in enumerate(keep)}
     state["model"]["vocab"] = {token: number[i] for token, i in state["model"]["vocab"].items() if i in number}
     state["added_tokens"] = [t | dict(id=number[t["id"]]) for t in state["added_tokens"] if t["id"] in number]

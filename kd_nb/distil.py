@@ -72,7 +72,7 @@ class InsideLoss(nn.Module):
     def inside(self, rows: torch.Tensor) -> torch.Tensor:
         "The loss for the batch that `forward` has just seen, whose sentences are `rows` of the transfer set."
         name, teacher, s = self.settings.name, self.settings.teacher, self.states
-        ids, lengths = (x.to(next(teacher.parameters()).device) for x in self.tokens.pad(rows))
+        ids, lengths = (x.to(next(teacher.parameters()).device) for x in self.tokens.pad(rows.cpu()))
         with hooked(**self.theirs) as t, torch.set_grad_enabled(name == "derivative"): teacher(ids, lengths)
         if name == "hint": return hint_loss(self.regressor(s["last"]), t["last"], lengths)
         if name == "nst": return nst_loss(s["last"], t["last"], lengths)

@@ -18,6 +18,7 @@ def _check_texts(sentences: list[str]):
     if isinstance(sentences, str): raise ValueError("give a list of sentences, not one string")
     for i, s in enumerate(sentences, 1):
         if not isinstance(s, str): raise ValueError(f"sentence {i} is not a text but {s!r}")
+        if any("\ud800" <= c <= "\udfff" for c in s): raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
 
 class OnnxStudent:
     "A student from a folder with `model.onnx`, `tokenizer.json` and `config.json`; raises `ValueError` where there is none."
@@ -70,7 +71,10 @@ def main():
     "`python predict.py SENTENCE ...`: label sentences with the student beside this file."
     try:
         student = OnnxStudent(Path(__file__).parent)
-        rows = student.predict(sys.argv[1:] or sys.stdin.read().splitlines())
+        sentences = sys.argv[1:] or sys.stdin.read().removesuffix("\n").split("\n")
+        for i, s in enumerate(sentences, 1):
+            if not s.strip(): raise ValueError(f"sentence {i} is empty")
+        rows = student.predict(sentences)
     except ValueError as e: sys.exit(f"predict: {e}")
     out = csv.DictWriter(sys.stdout, ["sentence", "pred", "confidence"])
     out.writeheader()

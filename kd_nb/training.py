@@ -111,6 +111,7 @@ def check_texts(sentences: list[str]):
     if isinstance(sentences, str): raise ValueError("give a list of sentences, not one string")
     for i, s in enumerate(sentences, 1):
         if not isinstance(s, str): raise ValueError(f"sentence {i} is not a text but {s!r}")
+        if any("\ud800" <= c <= "\udfff" for c in s): raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
 
 class SentenceClassifier(torch.nn.Module):
     "A module with `forward(ids, lengths)` -> logits float[n, n_classes], and its `tokenizer`, `labels` and `pad_id`."

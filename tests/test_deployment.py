@@ -24,10 +24,18 @@ def run(tmp_path_factory):
 
 
 def test_every_form_agrees_with_its_student(run):
+    from datasets import load_from_disk
+    from kd_nb.deploy import agreement, trim
+    from kd_nb.onnx_student import OnnxStudent
+    from kd_nb.students import load_student
     folder, said, _ = run
     for student in ("bilstm", "bert"):
-        dev = {form: np.stack(pd.read_parquet(folder/f"predictions/{student}{form}-dev.parquet").logits) for form in ("-onnx", "-int8")}
-        assert (dev["-onnx"].argmax(1) == dev["-int8"].argmax(1)).mean() >= 0.98  # briefly trained: many sentences lie between two classes
+        trimmed = trim(load_student(folder/"students"/student).to("cpu"), load_from_disk(folder/"transfer")["sentence"][:])
+        dev = pd.read_parquet(folder/f"predictions/{student}-dev.parquet").sentence.tolist()
+        forms = {form: agreement(trimmed.logits(dev), OnnxStudent(folder/f"export/{student}-{form}").logits(dev)) for form in ("onnx", "int8")}
+        assert forms["onnx"]["max_diff"] < 1e-4 and forms["onnx"]["same"] == 1
+        assert forms["int8"]["same"] >= 0.96  # briefly trained: many sentences lie between two classes; 99 % is asked of the real runs in the speed notebook
+        assert np.allclose(trimmed.logits(ODD), OnnxStudent(folder/f"export/{student}-onnx").logits(ODD), atol=1e-4)
         assert sum(f.stat().st_size for f in (folder/f"export/{student}-int8").iterdir()) < 15e6
     for word in ("same label as trimmed student", "100.0%", "bilstm", "bert", "int8", "MB"): assert word in said["export"].stdout
 
@@ -45,11 +53,10 @@ def test_copied_folder_answers_alone(run, tmp_path):
     assert [r["pred"] for r in full] == [r["pred"] for r in rows(alone.stdout)]
 
 
-def test_odd_sentences_get_the_same_answers(run):
+def test_odd_sentences_get_an_answer_and_empty_ones_the_same_error(run):
     folder, _, call = run
     text = "\n".join(ODD)
-    a, b = (rows(call("predict", folder/where, stdin=text).stdout) for where in ("students/bilstm", "export/bilstm-onnx"))
-    assert len(a) == len(b) == len(ODD)
+    for where in ("students/bilstm", "export/bilstm-onnx", "export/bert-int8"): assert [r["sentence"] for r in rows(call("predict", folder/where, stdin=text).stdout)] == ODD
     for other in ("students/bilstm", "export/bilstm-onnx", "export/bert-int8"):
         r = call("predict", folder/other, stdin="fine\n\nfine")
         assert r.returncode == 2 and "row 2" in r.stderr and "empty" in r.stderr
@@ -67,10 +74,14 @@ def test_speed_says_what_it_costs(run):
 
 
 def test_assistant_stands_between(kd_nb, tmp_path):
-    "With an assistant the student's targets are the assistant's logits, not the teacher's."
+    "With an assistant the student's targets are the assistant's logits, not the teacher's; its hard twin is the same without."
     from datasets import load_from_disk
-    r = kd_nb("run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16", "--assistant", "bert", "--assistant-width", "1/8", "--name", "a")
-    assert r.returncode == 0, r.stderr
+    from safetensors.numpy import load_file
+    args = ["run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16"]
+    for r in (kd_nb(*args, "--assistant", "bert", "--assistant-width", "1/8", "--name", "a"), kd_nb(*args, "--name", "b")): assert r.returncode == 0, r.stderr
+    with_it, without = ({s: load_file(tmp_path/"runs"/name/"students"/s/"model.safetensors")["head.0.weight"] for s in ("bilstm", "bilstm-hard")} for name in "ab")
+    assert not np.allclose(with_it["bilstm"], without["bilstm"], atol=1e-6) and np.allclose(with_it["bilstm-hard"], without["bilstm-hard"], atol=1e-6)
+    r = kd_nb("info", "runs/a")
     sets = {name: np.array(load_from_disk(tmp_path/"runs/a"/name)["logits"][:]) for name in ("transfer", "transfer-assistant")}
     assert not np.allclose(*sets.values())
     from kd_nb.students import load_student
@@ -85,10 +96,12 @@ def test_assistant_stands_between(kd_nb, tmp_path):
     (["run", "--task", "mini-intents", "--student", "bart"], ["unknown student 'bart'", "did you mean 'bert'?"]),
     (["run", "--task", "mini-intents", "--width", "0.5"], ["unknown width of a bilstm student '0.5'", "1/2"]),
     (["run", "--task", "mini-intents", "--embeddings", "glove.txt"], ["no such file of word vectors: glove.txt"]),
+    (["run", "--task", "mini-intents", "--embeddings", "prose.txt"], ["prose.txt", "no word vectors"]),
     (["run", "--task", "mini-intents", "--layers", "0"], ["--layers must be above 0"]),
 ])
-def test_bad_option(args, words, kd_nb):
-    r = kd_nb(*args)
+def test_bad_option(args, words, kd_nb, tmp_path):
+    (tmp_path/"prose.txt").write_text("Call me Ishmael.\nSome years ago\n")
+    r = kd_nb(*args, HF_HUB_OFFLINE="1")
     assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
     for word in words: assert word in r.stderr
 
@@ -101,3 +114,20 @@ def test_broken_export_is_said(kd_nb, tmp_path):
     for name, text in (("config.json", "{}"), ("tokenizer.json", "{}")): (tmp_path/"e"/name).write_text(text)
     r = kd_nb("predict", "e", stdin="fine")
     assert r.returncode == 2 and "holds no exported student" in r.stderr and "Traceback" not in r.stderr
+
+
+@pytest.mark.parametrize("kind", ["bilstm", "bert"])
+def test_pushed_student_comes_back(kind, tmp_path, monkeypatch):
+    "What `push_to_hub` uploads (to a stand-in for the hub) is a whole student, without a pickle."
+    from huggingface_hub import hub_mixin
+    from kd_nb.students import STUDENTS, load_student, word_tokenizer
+    class Hub:
+        def __init__(self, token=None): pass
+        def create_repo(self, repo_id, **_): return type("Repo", (), dict(repo_id=repo_id))
+        def upload_folder(self, repo_id, folder_path, **_): shutil.copytree(folder_path, tmp_path/repo_id)
+    monkeypatch.setattr(hub_mixin, "HfApi", Hub)
+    tokenizer = word_tokenizer(["a good film", "a bad film"])
+    student = STUDENTS[kind](tokenizer=tokenizer, labels=["bad", "good"], vocab_size=tokenizer.get_vocab_size(), embed_dim=6, **(dict(hidden_size=12) if kind == "bert" else {})).eval()
+    student.push_to_hub("user/student")
+    assert {p.suffix for p in (tmp_path/"user/student").iterdir()} <= {".json", ".safetensors", ".md"}
+    assert np.allclose(load_student(tmp_path/"user/student").logits(["a good film"]), student.logits(["a good film"]), atol=1e-6)
