@@ -322,7 +322,7 @@ def open_task(s: Settings, folder: str | Path) -> tuple[Task, dict, str, Callabl
     if twice: print(f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay", flush=True)
     return task, config, source, loss, unlabelled, run
 
-# %% ../nbs/10_pipeline.ipynb #cell-030
+# %% ../nbs/10_pipeline.ipynb #cell-031
 def train_students(task: Task, config: dict, loss: Callable, teacher, transfer: Dataset, augmented: list[Dataset], run: Path):
     "Stages: the assistant, if there is one, and every student with its hard twin; students learn from the assistant then."
     names, from_whom = student_names(config), transfer
@@ -341,7 +341,7 @@ def measure(task: Task, config: dict, teacher, run: Path) -> dict:  # what goes 
         for row, ms in zip(rows, times.ms): row[f"ms_batch_{batch_size}"] = ms
     return dict(task=task.name, metric=task.metric, labels=task.labels, source=task.source, threads=torch.get_num_threads(), models=rows)
 
-# %% ../nbs/10_pipeline.ipynb #cell-031
+# %% ../nbs/10_pipeline.ipynb #cell-032
 def run_pipeline(
     s: Settings,        # see above
     folder: str | Path,  # the run folder, e.g. `runs/demo`
@@ -368,7 +368,7 @@ def run_pipeline(
     write_json(run/"metrics.json", metrics)  # last: it says that the run is complete
     return results_table(metrics)
 
-# %% ../nbs/10_pipeline.ipynb #cell-033
+# %% ../nbs/10_pipeline.ipynb #cell-034
 def draw_figures(run: Path, config: dict, metrics: dict):
     "Results, learning curves, the agreement of student and teacher, and the look of generated sentences, into `figures/`."
     import matplotlib, matplotlib.pyplot as plt
@@ -416,7 +416,7 @@ def _about_sentences(run: Path, metrics: dict) -> str:
     return ("<h2>New sentences</h2>" + dropped.to_html(index=False, border=0, formatters={"share": "{:.1%}".format, "sentences": "{:,}".format})
             + "<p>Some of them:</p>" + samples.assign(origin=rows["origin"][:]).to_html(index=False, border=0, float_format="{:.2f}".format))
 
-# %% ../nbs/10_pipeline.ipynb #cell-044
+# %% ../nbs/10_pipeline.ipynb #cell-045
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Distil a big Transformer into a tiny sentence classifier, and see what was kept.\n\nStart with: `kd-nb run --task mini-intents`")
 
@@ -430,14 +430,14 @@ def _show(table: pd.DataFrame, title: str):
 
 def opt(help: str): return typer.Option(help=help)
 
-# %% ../nbs/10_pipeline.ipynb #cell-045
+# %% ../nbs/10_pipeline.ipynb #cell-046
 def _start(options: dict, until: str | None = None) -> tuple[Path, pd.DataFrame]:
     "Run as far as `until` with the options of the command line: run folder, table."
     folder = options["runs_dir"]/(options["name"] or options["task"] or Path(options["data"] or "run").stem)
     try: return folder, run_pipeline(Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__}), folder, until)
     except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
 
-# %% ../nbs/10_pipeline.ipynb #cell-046
+# %% ../nbs/10_pipeline.ipynb #cell-047
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"
                     "`kd-nb run --task mini-intents --augment lm --n-augment 10000`\n\n`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --student bilstm,bert --loss soft --temperature 3`")
 def run(
@@ -487,7 +487,7 @@ def run(
     _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
     print(f"Look into {folder}: report.html, predictions/, and the student itself in {_student_folder(folder).relative_to(folder)}\nPut it to work: kd-nb export {folder}; is it worth it? kd-nb speed {folder}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-048
+# %% ../nbs/10_pipeline.ipynb #cell-049
 def _stage_command(name: str, until: str, help: str, what: str):
     "A command with the options of `run` that stops early."
     def command(**options):
@@ -501,7 +501,7 @@ def _stage_command(name: str, until: str, help: str, what: str):
 _stage_command("augment", "augment", "Only make the new sentences of a run: its first stage.", "What was made, and what was dropped")
 _stage_command("label", "transfer", "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.", "The transfer set")
 
-# %% ../nbs/10_pipeline.ipynb #cell-049
+# %% ../nbs/10_pipeline.ipynb #cell-050
 def _student_folder(run: str | Path) -> Path:
     "A student's folder, from itself or from its run's folder: there the first distilled student's."
     folder = Path(run)
@@ -533,7 +533,7 @@ def predict(
         else: table.to_json(part, orient="records", lines=True, force_ascii=False)
     print(f"{len(table):,} sentences labelled: {out}")
 
-# %% ../nbs/10_pipeline.ipynb #cell-051
+# %% ../nbs/10_pipeline.ipynb #cell-052
 def read_config(folder: Path) -> dict:
     "The settings of a run; raises `KdError` where there is no run."
     if not (folder/"config.json").is_file(): raise KdError(f"no run in '{folder}': config.json is missing")
@@ -547,7 +547,7 @@ def finished(folder: Path) -> tuple[dict, dict]:
     if not (folder/"metrics.json").is_file(): raise KdError(f"run '{folder}' is not finished: the `kd-nb run` that made it continues it")
     return config, read_json(folder/"metrics.json")
 
-# %% ../nbs/10_pipeline.ipynb #cell-052
+# %% ../nbs/10_pipeline.ipynb #cell-053
 def export_run(
     folder: Path,  # of a finished run
     forms: list[str],  # of "onnx" and "int8"
@@ -568,7 +568,7 @@ def export_run(
                              score=score(metrics["metric"], gold, logits.argmax(1)), score_of_student=score(metrics["metric"], gold, np.stack(table.logits).argmax(1))))
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_pipeline.ipynb #cell-053
+# %% ../nbs/10_pipeline.ipynb #cell-054
 @app.command(epilog="Examples:\n\n`kd-nb export runs/demo`\n\n`kd-nb export runs/demo --int8`\n\n`echo 'where do i sign up?' | kd-nb predict runs/demo/export/bilstm-int8`\n\n"
                     "`python runs/demo/export/bilstm-int8/predict.py 'where do i sign up?'` needs onnxruntime and tokenizers only.")
 def export(
@@ -584,7 +584,7 @@ def export(
         "dev score": (100 * table.score).map("{:.1f}".format), "of student": (100 * table.score_of_student).map("{:.1f}".format)}), f"Exported into {run/'export'}")
     print("A folder is all you need to copy; predict.py in it answers with onnxruntime and tokenizers alone.")
 
-# %% ../nbs/10_pipeline.ipynb #cell-054
+# %% ../nbs/10_pipeline.ipynb #cell-055
 def all_models(folder: Path, config: dict, task: Task, n_threads: int, linear: dict) -> dict:  # name -> something with `logits`
     "Teacher, distilled students, their exported forms and the simple models."
     models = {"teacher": load_teacher(folder/"teacher").to("cpu")}
@@ -619,7 +619,7 @@ def speed_run(
         about.append(dict(model=name, bytes=m.n_bytes if name in linear else folder_bytes(where[name]), score=score(task.metric, gold, logits.argmax(1)), low=low, high=high))
     return dict(task=task.name, metric=task.metric, models=about, rows=rows, exports=exports.to_dict("records"))
 
-# %% ../nbs/10_pipeline.ipynb #cell-055
+# %% ../nbs/10_pipeline.ipynb #cell-056
 def speed_table(speed: dict) -> pd.DataFrame:  # texts, a row a model
     "What `speed_run` measured, ready to read."
     models, rows = pd.DataFrame(speed["models"]), pd.DataFrame(speed["rows"])
@@ -646,7 +646,7 @@ def speed(
     _show(speed_table(found), f"{found['task']}: what it costs (times in brackets: how much faster than the teacher)")
     print(f"Look into {run}: figures/speed.png, report.html")
 
-# %% ../nbs/10_pipeline.ipynb #cell-056
+# %% ../nbs/10_pipeline.ipynb #cell-057
 def read_sentences(
     file: Path | None,  # a table, or plain text with a sentence a line; None: standard input
     text: str = "sentence",  # column of sentences in a table
@@ -661,7 +661,7 @@ def read_sentences(
     if skip_empty: df = df[df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))].reset_index(drop=True)
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
-# %% ../nbs/10_pipeline.ipynb #cell-057
+# %% ../nbs/10_pipeline.ipynb #cell-058
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
 def info(
     folder: Annotated[Path, typer.Argument(help="a run folder")],
@@ -681,7 +681,7 @@ def tasks():
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 
-# %% ../nbs/10_pipeline.ipynb #cell-059
+# %% ../nbs/10_pipeline.ipynb #cell-060
 def main():
     "The `kd-nb` command."
     if int(os.environ.get("RANK", 0)): sys.stdout = open(os.devnull, "w")  # of several processes the first one speaks

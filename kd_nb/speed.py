@@ -55,7 +55,8 @@ class LinearModel:
     def logits(self, sentences: list[str], batch_size: int | None = None) -> np.ndarray:
         "Log-probabilities, float32[n, n_classes]; a class without a training sentence has almost none."
         out = np.full((len(sentences), len(self.labels)), -100., np.float32)
-        if len(sentences): out[:, self.classifier.classes_] = self.classifier.predict_log_proba(self.features.transform(sentences))
+        with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm of a class without sentences
+            if len(sentences): out[:, self.classifier.classes_] = np.maximum(self.classifier.predict_log_proba(self.features.transform(sentences)), -100)
         return out
 
     @property
