@@ -41,6 +41,7 @@ class Inside:
     teacher: SentenceClassifier  # fine-tuned; its `.model` is a BERT
     weight: float = 1.0  # beside the loss on logits
 
+# %% ../nbs/07_distil.ipynb #cell-009
 class InsideLoss(nn.Module):
     "A student whose forward pass leaves its states behind, and the loss that compares them with the teacher's; raises `KdError` where the two do not fit."
     def __init__(self, student: BertStudent, inside: Inside, sentences):
@@ -84,7 +85,7 @@ class InsideLoss(nn.Module):
         ours, theirs = (input_derivative(x["logits"], [v for k, v in x.items() if k != "logits"], classes, train) for x, train in ((s, True), (t, False)))
         return derivative_loss(ours, theirs, lengths)
 
-# %% ../nbs/07_distil.ipynb #cell-009
+# %% ../nbs/07_distil.ipynb #cell-010
 def distil(
     student: SentenceClassifier,  # trained in place; has an `.embedding` with `.tables`
     transfer: Dataset,  # `sentence`, `label` (-1 where there is none) and `logits`
@@ -114,7 +115,7 @@ def distil(
         return fit(model, batches, loss, lambda: score(metric, gold, student.logits(small_select).argmax(1)),
                    folder, epochs, lr, warmup_ratio, betas, clip=clip, seed=seed, label=label)
 
-# %% ../nbs/07_distil.ipynb #cell-015
+# %% ../nbs/07_distil.ipynb #cell-016
 def plot_agreement(
     teacher_logits: np.ndarray,  # float[n, n_classes]
     student_logits: np.ndarray,  # float[n, n_classes], the same sentences

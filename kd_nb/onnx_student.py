@@ -20,6 +20,7 @@ def _check_texts(sentences: list[str]):
         if not isinstance(s, str): raise ValueError(f"sentence {i} is not a text but {s!r}")
         if any("\ud800" <= c <= "\udfff" for c in s): raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
 
+# %% ../nbs/06a_onnx_student.ipynb #cell-007
 class OnnxStudent:
     "A student from a folder with `model.onnx`, `tokenizer.json` and `config.json`; raises `ValueError` where there is none."
     def __init__(self,
@@ -66,7 +67,7 @@ class OnnxStudent:
         p /= p.sum(1, keepdims=True)
         return [dict(sentence=s, pred=self.labels[row.argmax()], confidence=round(float(row.max()), 4)) for s, row in zip(sentences, p)]
 
-# %% ../nbs/06a_onnx_student.ipynb #cell-008
+# %% ../nbs/06a_onnx_student.ipynb #cell-009
 def main():
     "`python predict.py SENTENCE ...`: label sentences with the student beside this file."
     try:

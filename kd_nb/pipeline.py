@@ -116,6 +116,7 @@ def resolve_augment(s: Settings) -> dict:  # what was left open
 def resolve_students(s: Settings, source: str, task: Task, n_rows: int) -> dict:  # embedding mode, and the `recipes` of training for each student
     "Check the settings of students and choose what was left open; raises `KdError`."
     if s.assistant_width and not s.assistant: raise KdError("--assistant-width goes with --assistant")
+    if len(set(s.student.split(","))) < len(s.student.split(",")): raise KdError(f"--student {s.student}: name each student once")
     mode, recipes = check_embeddings(s.embeddings, s.mode), {}
     for name, kind, width in [(k, k, s.width) for k in s.student.split(",")] + ([("assistant", s.assistant, s.assistant_width or "1")] if s.assistant else []):
         student_size(kind, width, None if name == "assistant" else s.layers, load_teacher(source, task.labels) if width == "teacher" else None)

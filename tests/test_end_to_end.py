@@ -31,7 +31,7 @@ def test_own_file(ending, kd_nb, tmp_path):
 
 
 def test_help_teaches(kd_nb):
-    for command in ("run", "predict", "info", "tasks"): assert "Example" in kd_nb(command, "--help").stdout
+    for command in ("run", "predict", "export", "speed", "info", "tasks"): assert "Example" in kd_nb(command, "--help").stdout
 
 
 @pytest.mark.parametrize("task, sizes", [("cola", (8551, 1043)), ("sst2", (67349, 872)), ("sara", (2853, 970))])
