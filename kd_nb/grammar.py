@@ -4,20 +4,20 @@
 
 # %% auto #0
 __all__ = ['NOUNS', 'VERBS', 'ADJECTIVES', 'NAMES', 'MANNER', 'OPENING', 'PLACES', 'DETERMINERS', 'ALL_NOUNS', 'ALL_VERBS',
-           'TOPS', 'RARE', 'PLAIN', 'SPLITS', 'BINS', 'WORDS', 'LATER', 'TASKS', 'Noun', 'Verb', 'add_s', 'add_ed',
-           'add_ing', 'nouns', 'verbs', 'leaf', 'Grammar', 'sentence', 'text', 'of_split', 'draw', 'length',
-           'tree_depth', 'depth', 'top_constituents', 'tense', 'bigram_shift', 'targets', 'word_content', 'fits',
-           'odd_man_out', 'coordination_inversion', 'make_task']
+           'TOPS', 'RARE', 'PLAIN', 'SPLITS', 'BINS', 'WORDS', 'ODD_OBJECTS', 'TOLERANT', 'ODD_SUBJECTS', 'LATER',
+           'TASKS', 'Noun', 'Verb', 'add_s', 'add_ed', 'add_ing', 'nouns', 'verbs', 'leaf', 'Grammar', 'sentence',
+           'text', 'of_split', 'draw', 'length', 'tree_depth', 'depth', 'top_constituents', 'tense', 'bigram_shift',
+           'targets', 'word_content', 'odd', 'odd_man_out', 'coordination_inversion', 'make_task']
 
 # %% ../nbs/07a_grammar.ipynb #cell-002
 import random
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Callable, Iterator
+from typing import Iterator
 import pandas as pd
+from fastcore.basics import patch
 from nltk.tree import Tree
-from .core import KdError
+from .core import KdError, progress
 
 # %% ../nbs/07a_grammar.ipynb #cell-006
 NOUNS = {
@@ -36,7 +36,7 @@ NOUNS = {
 VERBS = {  # who does it, to what
  ("person", "food"): "eat/ate bake cook taste peel fry swallow serve devour",
  ("person", "text"): "write/wrote publish translate edit quote memorise print copy",
- ("person", "vehicle"): "drive/drove park steer repair refuel overtake/overtook",
+ ("person", "vehicle"): "drive/drove park steer repair refuel/refuelled overtake/overtook",
  ("person", "clothing"): "wear/wore iron knit/knitted sew fold mend",
  ("person", "building"): "build/built enter design visit demolish renovate",
  ("person", "tool"): "sharpen wield borrow grip/gripped",
@@ -130,7 +130,7 @@ class Grammar:
         fitting = f"{ADJECTIVES[kind]} {ADJECTIVES['any']}".split()
         words = self.rng.sample(fitting, sum(self.maybe(self.extras) for _ in range(2))) + [getattr(noun, number)]
         article = self.rng.choice(DETERMINERS[number])
-        if article == "a" and words[0][0] in "aeiou": article = "an"
+        if article == "a" and (words[0][0] in "aeiou" or words[0] == "honest"): article = "an"
         core = Tree("NP", [leaf("DT" if article not in ("her", "his", "our") else "PRP$", article), *(leaf("JJ", w) for w in words[:-1]), leaf("NN" if number == "sg" else "NNS", words[-1])])
         if depth > 0 and self.maybe(self.p): return Tree("NP", [core, self.relative(kind, number, depth - 1) if self.maybe(0.5) else self.place(depth - 1)])
         return core
@@ -150,32 +150,35 @@ class Grammar:
         return leaf("VBZ", verb.third) if number == "sg" else leaf("VBP", verb.base)
 
 # %% ../nbs/07a_grammar.ipynb #cell-014
-class Grammar(Grammar):
-    def relative(self, kind: str, number: str, depth: int) -> Tree:
-        "A relative clause about such a thing: as the subject of its verb, or as the object."
-        who = Tree("WHNP", [leaf("WP", "who") if kind == "person" else leaf("WDT", "that")])
-        if verbs(kind) and (self.maybe(0.5) or not verbs(object=kind)):
-            return Tree("SBAR", [who, Tree("S", [self.verb_phrase(self.verb(kind), self.tense(), number, depth)])])
-        verb, other = self.verb(object=kind), self.number()
-        return Tree("SBAR", [who, Tree("S", [self.noun_phrase(verb.subject, other, depth), Tree("VP", [self.form(verb, self.tense(), other)])])])
+@patch
+def relative(self: Grammar, kind: str, number: str, depth: int) -> Tree:
+    "A relative clause about such a thing: as the subject of its verb, or as the object."
+    who = Tree("WHNP", [leaf("WP", "who") if kind == "person" else leaf("WDT", "that")])
+    if verbs(kind) and (self.maybe(0.5) or not verbs(object=kind)):
+        return Tree("SBAR", [who, Tree("S", [self.verb_phrase(self.verb(kind), self.tense(), number, depth)])])
+    verb, other = self.verb(object=kind), self.number()
+    return Tree("SBAR", [who, Tree("S", [self.noun_phrase(verb.subject, other, depth), Tree("VP", [self.form(verb, self.tense(), other)])])])
 
-    def verb_phrase(self, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None, finite: Tree | None = None) -> Tree:
-        "A verb with what it asks for, perhaps with an adverb or a place."
-        parts = [finite or self.form(verb, tense, number)]
-        if verb.object == "clause": return Tree("VP", parts + [Tree("SBAR", [leaf("IN", "that"), self.clause(max(depth - 1, 0))])])
-        if verb.object: parts.append(self.noun_phrase(verb.object, object[1] if object else self.number(), depth, object and object[0]))
-        if self.maybe(self.extras): parts.append(Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
-        return Tree("VP", parts)
+@patch
+def verb_phrase(self: Grammar, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None, finite: Tree | None = None) -> Tree:
+    "A verb with what it asks for, perhaps with an adverb or a place."
+    parts = [finite or self.form(verb, tense, number)]
+    if verb.object == "clause": return Tree("VP", parts + [Tree("SBAR", [leaf("IN", "that"), self.clause(max(depth - 1, 0))])])
+    if verb.object: parts.append(self.noun_phrase(verb.object, object[1] if object else self.number(), depth, object and object[0]))
+    if self.maybe(self.extras): parts.append(Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
+    return Tree("VP", parts)
 
-    def subject_and_verb(self, depth: int, tense: str | None = None, verb: Verb | None = None, subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
-        "The two parts of a clause; what is given is used, the rest is drawn."
-        if verb is None:
-            if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
-            else: verb = self.verb(subject and subject[0].kind, object and object[0].kind)
-        number = subject[1] if subject else self.number()
-        return [self.noun_phrase(verb.subject, number, depth, subject and subject[0]), self.verb_phrase(verb, tense or self.tense(), number, depth, object)]
+@patch
+def subject_and_verb(self: Grammar, depth: int, tense: str | None = None, verb: Verb | None = None, subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
+    "The two parts of a clause; what is given is used, the rest is drawn."
+    if verb is None:
+        if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
+        else: verb = self.verb(subject and subject[0].kind, object and object[0].kind)
+    number = subject[1] if subject else self.number()
+    return [self.noun_phrase(verb.subject, number, depth, subject and subject[0]), self.verb_phrase(verb, tense or self.tense(), number, depth, object)]
 
-    def clause(self, depth: int, **features) -> Tree: return Tree("S", self.subject_and_verb(depth, **features))
+@patch
+def clause(self: Grammar, depth: int, **features) -> Tree: return Tree("S", self.subject_and_verb(depth, **features))
 
 # %% ../nbs/07a_grammar.ipynb #cell-019
 def _opening(g): return Tree("ADVP", [leaf("RB", g.rng.choice(OPENING))])
@@ -202,6 +205,7 @@ def _question(g, d):
     verb, number = g.verb("person", transitive=True), g.number()
     return [Tree("WHNP", [leaf("WP", "what")]), Tree("SQ", [leaf("VBD", "did"), g.noun_phrase("person", number, d), Tree("VP", [leaf("VB", verb.base)])])]
 
+# %% ../nbs/07a_grammar.ipynb #cell-020
 TOPS = {  # the sequence -> its constituents but for the last mark; `f` holds features for the main clause
  "NP_VP": lambda g, d, f: g.subject_and_verb(d, **f),
  "ADVP_NP_VP": lambda g, d, f: [_opening(g), *g.subject_and_verb(d, **f)],
@@ -231,6 +235,8 @@ RARE = {
  "PP_NP_ADVP_VP": lambda g, d, f: [g.place(d), *TOPS["NP_ADVP_VP"](g, d, f)],
  "NP_NP_ADVP_VP": lambda g, d, f: [_time(g), *TOPS["NP_ADVP_VP"](g, d, f)],
 }
+
+# %% ../nbs/07a_grammar.ipynb #cell-021
 PLAIN = ("NP_VP", "ADVP_NP_VP", "PP_NP_VP", "SBAR_NP_VP", "CC_NP_VP", "NP_ADVP_VP", "NP_NP_VP", "S_CC_S")  # a finite main clause that starts no question
 
 def sentence(
@@ -249,7 +255,7 @@ def text(words: list[str]) -> str:
     "Tokens as one line, the first word with a capital: the format of the official files."
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
-# %% ../nbs/07a_grammar.ipynb #cell-024
+# %% ../nbs/07a_grammar.ipynb #cell-026
 SPLITS = ("tr", "va", "te")
 
 def of_split(words: list, split: str) -> list:
@@ -291,7 +297,7 @@ def top_constituents(rng, label, split):
     tree = sentence(Grammar(rng, rng.choice((0.15, 0.3, 0.5))), top, rng.choice((0, 1)))
     return tree.leaves(), tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-025
+# %% ../nbs/07a_grammar.ipynb #cell-027
 def tense(rng, label, split):
     "Is the main verb in the past or the present?"
     verb = rng.choice(of_split(verbs(), split))
@@ -308,14 +314,14 @@ def _number(which):
     return make
 
 def bigram_shift(rng, label, split):
-    "Have two neighbours changed places? Never the first word, a mark, or two words of one part of speech."
+    "Have two neighbours changed places? Never the first word, a mark, an adverb (which may stand in many places), or two words of one part of speech."
     tree = draw(rng)
     words, tags = tree.leaves(), [tag for _, tag in tree.pos()]
     if label == "O": return words, tree
-    i = rng.choice([i for i in range(1, len(words) - 2) if tags[i] != tags[i + 1]] or [0])
+    i = rng.choice([i for i in range(1, len(words) - 2) if len({tags[i], tags[i + 1], "RB"}) == 3 and words[i] != words[i + 1]] or [0])
     return (words[:i] + [words[i + 1], words[i]] + words[i + 2:], tree) if i else None
 
-# %% ../nbs/07a_grammar.ipynb #cell-026
+# %% ../nbs/07a_grammar.ipynb #cell-028
 WORDS = 100  # targets of WordContent; the official task has 1,000
 
 def targets() -> list[str]:
@@ -337,8 +343,18 @@ def word_content(rng, label, split):
         tree = draw(rng, (0, 0, 1), **features)
         if [w for w in tree.leaves() if w in _TARGETS] == [label]: return tree.leaves(), tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-028
-def fits(subject: str, verb: Verb, object: str) -> bool: return (verb.subject, verb.object) == (subject, object)
+# %% ../nbs/07a_grammar.ipynb #cell-030
+ODD_OBJECTS = {  # whom a verb takes for its object -> kinds of things that it cannot be done to
+    ("person", "food"): "building vehicle instrument", ("person", "text"): "food plant", ("person", "vehicle"): "food plant", ("person", "clothing"): "animal food",
+    ("person", "building"): "animal", ("person", "tool"): "building", ("person", "instrument"): "food animal clothing building", ("person", "plant"): "text clothing vehicle instrument",
+    ("person", "animal"): "building vehicle text clothing", ("person", "person"): "food plant", ("animal", "animal"): "building", ("animal", "person"): "building",
+}
+TOLERANT = "serve taste copy repair mend visit design borrow grow help praise blame trust sniff lick scare amuse".split()  # these go with too much
+ODD_SUBJECTS = "food clothing plant instrument".split()  # do nothing of what these verbs say
+
+def odd(subject: str, verb: Verb, object: str) -> bool:
+    "Can nobody mean this?"
+    return verb.base not in TOLERANT and (subject in ODD_SUBJECTS and object == verb.object or subject == verb.subject and object in ODD_OBJECTS[verb.subject, verb.object].split())
 
 def odd_man_out(rng, label, split):
     "Is the sentence as it was, or has one word been replaced by one that makes no sense there?"
@@ -347,21 +363,18 @@ def odd_man_out(rng, label, split):
     if subject == obj: return None
     tense, numbers = rng.choice(("past", "present")), [rng.choice(("sg", "pl")) for _ in range(2)]
     tree = draw(rng, verb=verb, tense=tense, subject=(subject, numbers[0]), object=(obj, numbers[1]))
-    words = tree.leaves()
+    words, g = tree.leaves(), Grammar(rng)
     if label == "O": return words, tree
     what = rng.choice(("subject", "verb", "object"))
-    finite = Grammar(rng).form(verb, tense, numbers[0])[0]
-    old = {"subject": getattr(subject, numbers[0]), "object": getattr(obj, numbers[1]), "verb": finite}[what]
-    if words.count(old) != 1: return None
-    if what == "verb": new = [Grammar(rng).form(v, tense, numbers[0])[0] for v in of_split(verbs(transitive=True), split) if v.subject == verb.subject and v.object != verb.object]
-    else:
-        i = what == "object"
-        new = [getattr(n, numbers[i]) for n in of_split(ALL_NOUNS, split) if not (fits(subject.kind, verb, n.kind) if i else fits(n.kind, verb, obj.kind))]
-    if not new: return None
+    old = {"subject": getattr(subject, numbers[0]), "object": getattr(obj, numbers[1]), "verb": g.form(verb, tense, numbers[0])[0]}[what]
+    if what == "verb": new = [g.form(v, tense, numbers[0])[0] for v in of_split(verbs(transitive=True), split) if odd(subject.kind, v, obj.kind)]
+    elif what == "subject": new = [getattr(n, numbers[0]) for n in of_split(ALL_NOUNS, split) if odd(n.kind, verb, obj.kind)]
+    else: new = [getattr(n, numbers[1]) for n in of_split(ALL_NOUNS, split) if odd(subject.kind, verb, n.kind)]
+    if not new or words.count(old) != 1: return None
     new = rng.choice(new)
     return [new if w == old else w for w in words], tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-030
+# %% ../nbs/07a_grammar.ipynb #cell-032
 LATER = "then later afterwards soon".split()
 
 def coordination_inversion(rng, label, split):
@@ -370,10 +383,11 @@ def coordination_inversion(rng, label, split):
     kind, level = rng.choice(("person", "person", "animal")), lambda: rng.choice((0, 0, 1))
     first = g.clause(level(), verb=g.verb(kind), tense="past", subject=(rng.choice(nouns(kind)), number))
     second = g.subject_and_verb(level(), verb=g.verb(kind), tense="past")
-    if rng.random() < 0.6:  # refers back
-        pronoun = "they" if number == "pl" else "it" if kind == "animal" else rng.choice(("he", "she"))
-        second[0] = Tree("NP", [leaf("PRP", pronoun)])
-    if second[0][0].label() != "PRP" or rng.random() < 0.3: second.insert(1 if rng.random() < 0.5 else 0, Tree("ADVP", [leaf("RB", rng.choice(LATER))]))
+    pronoun = Tree("NP", [leaf("PRP", "they" if number == "pl" else "it" if kind == "animal" else rng.choice(("he", "she")))])
+    if rng.random() < 1 / 3: second[0] = pronoun  # refers back
+    else:  # follows; half of these begin with a pronoun, to make up for those
+        second.insert(1, Tree("ADVP", [leaf("RB", rng.choice(LATER))]))
+        if rng.random() < 1 / 2: first[0] = pronoun
     clauses = [first, Tree("S", second)]
     longer = len(clauses[0].leaves()) - len(clauses[1].leaves())
     if label == "I": longer = -longer
@@ -382,7 +396,7 @@ def coordination_inversion(rng, label, split):
     order = (0, 1, 2) if label == "O" else (2, 1, 0)
     return [w for i in order for w in tree[i].leaves()] + ["."], tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-031
+# %% ../nbs/07a_grammar.ipynb #cell-033
 TASKS = {  # name -> labels, and how to draw a sentence
     "Length": ([str(i) for i in range(len(BINS))], length),
     "WordContent": (targets(), word_content),
@@ -403,9 +417,10 @@ def make_task(
 ) -> pd.DataFrame:           # `split, label, sentence, tree` (bracketed); no sentence twice, labels even in every part
     "Draw the sentences of a probing task; raises `KdError` if the grammar has not so many."
     labels, make = TASKS[name]
+    if sizes[0] < len(labels): raise KdError(f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train)")
     rng, seen, rows = random.Random(f"{name} {seed}"), set(), []
     for split, size in zip(SPLITS, sizes):
-        for i in range(size):
+        for i in progress(range(size), f"{name}: making sentences for {split}"):
             label, tries = labels[i % len(labels)], 0
             while True:
                 found, tries = make(rng, label, split), tries + 1

@@ -7,8 +7,8 @@ __all__ = ['AUGMENTS', 'app', 'Settings', 'load_data', 'resolve_augment', 'resol
            'make_writer', 'make_sentences', 'train_teacher', 'make_transfer', 'train_student', 'predict_splits',
            'evaluate', 'results_table', 'plot_results', 'student_names', 'open_task', 'train_students', 'measure',
            'run_pipeline', 'draw_figures', 'write_report', 'opt', 'run', 'load_any', 'predict', 'read_config',
-           'finished', 'export_run', 'export', 'all_models', 'speed_run', 'speed_table', 'speed', 'read_sentences',
-           'info', 'tasks', 'main']
+           'finished', 'export_run', 'export', 'all_models', 'speed_run', 'speed_table', 'speed', 'split_name',
+           'to_probe', 'probe_run', 'probing_table', 'probe', 'read_sentences', 'info', 'tasks', 'main']
 
 # %% ../nbs/10_pipeline.ipynb #cell-003
 import hashlib, inspect, os, shutil, sys
@@ -29,7 +29,10 @@ from .data import METRICS, TASKS, Task, READERS, check_rows, interval, load_file
 from .deploy import agreement, export_student, folder_bytes, trim
 from .distil import distil, plot_agreement, student_recipe
 from .losses import make_loss
+from .encodings import POOLINGS, table_of, untrained
 from .onnx_student import OnnxStudent
+from .probe import chosen
+from .probing import FILES, REFERENCES, load_suite, plot_layers, probe_model, without_model
 from .speed import baselines, plot_speed, threads, time_models
 from .students import BERT_WIDTHS, EMBEDDINGS, MODES, STUDENTS, check_embeddings, count_parameters, load_student, make_student, read_vectors, student_size, word_tokenizer, word_vectors
 from .teacher import choose_teacher, fine_tune, load_teacher, teacher_recipe
@@ -647,7 +650,91 @@ def speed(
     _show(speed_table(found), f"{found['task']}: what it costs (times in brackets: how much faster than the teacher)")
     print(f"Look into {run}: figures/speed.png, report.html")
 
-# %% ../nbs/10_pipeline.ipynb #cell-057
+# %% ../nbs/10_pipeline.ipynb #cell-058
+def split_name(name: str, config: dict) -> tuple[str, str]:
+    "A model's name and what of it is meant: `teacher-untrained` -> `teacher`, `untrained`; raises `KdError` for a model that the run has not."
+    base, _, variant = name.rpartition("-")
+    if variant not in ("untrained", "vectors"): base, variant = name, ""
+    return check_name(base, ["teacher", "pretrained", *student_names(config)["all"]], "model of this run"), variant
+
+def to_probe(folder: Path, config: dict, name: str):
+    "A model of a run by its name: `teacher`, `pretrained`, a student's, or one of these with `-untrained` or `-vectors`."
+    base, variant = split_name(name, config)
+    if base == "pretrained": model = load_teacher(choose_teacher(config["teacher"])[0], ["-", "+"])
+    else: model = load_teacher(folder/"teacher") if base == "teacher" else load_student(folder/"students"/base)
+    return {"": lambda m: m, "untrained": untrained, "vectors": table_of}[variant](model)
+
+def probe_run(
+    folder: Path,           # of a finished run
+    models: list[str],      # see `to_probe`
+    suite: dict[str, pd.DataFrame],
+    about: dict,            # the suite's settings, which must stay the same under a name
+    name: str,              # of the folder in `probing/`
+    control: bool = False,  # also with random labels
+) -> pd.DataFrame:          # all scores that are there, of these models and of earlier ones: model, task, control, layer, ...
+    "Probe models of a run; continues where it was stopped."
+    (config, _), home = finished(folder), folder/"probing"/name
+    digest = hashlib.sha256("".join(f"{t}{d.to_csv()}" for t, d in sorted(suite.items())).encode()).hexdigest()[:16]
+    open_run(home, about | dict(tasks=sorted(suite), suite_digest=digest))
+    for m in models: probe_model(to_probe(folder, config, m), suite, home/m, m, about["pooling"], about["seed"], control)
+    paths = sorted(home.glob("*/*.csv"))
+    scores = pd.concat([pd.read_csv(p).assign(model=p.parent.name, task=p.stem.removesuffix("-control"), control=p.stem.endswith("-control")) for p in paths], ignore_index=True)
+    with whole(home/"scores.csv") as part: scores.to_csv(part, index=False)
+    return scores
+
+def probing_table(
+    scores: pd.DataFrame,  # from `probe_run`
+    suite: dict[str, pd.DataFrame],
+) -> pd.DataFrame:         # texts, a row a task
+    "Each model's layer that is best on the evaluation part, with its accuracy on the test part; what random labels give there; and what can be had without a model."
+    best, plain = chosen(scores, ["model", "control", "task", "layer"]), without_model(suite).round(1)
+    out = pd.DataFrame({"task": list(suite)})
+    for m in dict.fromkeys(scores.model):
+        of = best[(best.model == m) & ~best.control]
+        top = of.loc[of.groupby("task").devacc.idxmax()].set_index("task").reindex(out.task)
+        at_random = best[(best.model == m) & best.control].set_index(["task", "layer"]).acc
+        out[m] = [f"{r.acc:.1f} (layer {r.layer:.0f}{f', random {at_random[t, r.layer]:.1f}' if (t, r.layer) in at_random.index else ''})" if pd.notna(r.acc) else "" for t, r in top.iterrows()]
+    for column in plain: out[column] = ["" if pd.isna(v) else f"{v:.1f}" for v in plain[column].reindex(out.task)]
+    return out
+
+# %% ../nbs/10_pipeline.ipynb #cell-059
+@app.command(epilog="Examples:\n\n`kd-nb probe runs/demo --models teacher`\n\n`kd-nb probe runs/demo --models pretrained,teacher,bilstm --controls`\n\n`kd-nb probe runs/demo --suite senteval --n-train 100000 --n-eval 10000`\n\n"
+                    "`kd-nb probe runs/demo --suite my-sentences.txt --spacy en_core_web_sm`")
+def probe(
+    run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
+    models: Annotated[Optional[str], opt("which, with commas between: teacher, pretrained (the teacher before its task), a student's name; each also with -untrained or -vectors behind it. Teacher and distilled students where not given")] = None,
+    suite: Annotated[str, opt("made (by the built-in grammar: synthetic), senteval (the official files: from KD_NB_DATA/probing, or fetched), a folder of such files, a treebank (.conllu), or a text file with a sentence a line (with --spacy)")] = "made",
+    spacy: Annotated[Optional[str], opt("a spaCy pipeline that parses the sentences of --suite")] = None,
+    tasks: Annotated[Optional[str], opt(f"some of {', '.join(FILES)}, with commas between; all where not given")] = None,
+    pooling: Annotated[str, opt("one vector for a sentence: mean or max of all positions, or single (the first; of an LSTM its last states)")] = "mean",
+    n_train: Annotated[int, opt("at most so many sentences a task to train probes on")] = 5000,
+    n_eval: Annotated[int, opt("at most so many to choose a probe on, and as many to score it on")] = 1000,
+    controls: Annotated[bool, typer.Option("--controls", help="also the untrained twin and the bare word vectors of each model, and labels at random for all: about four times the work")] = False,
+    seed: Annotated[int, opt("of suite and probes")] = 0,
+    name: Annotated[Optional[str], opt("of the folder in probing/; from suite and pooling where not given")] = None,
+):
+    "What do the layers know? Ten linguistic properties, read off every layer of teacher and students by small classifiers."
+    import matplotlib.pyplot as plt
+    config, metrics = finished(run)
+    if min(n_train, n_eval) < 1: raise KdError(f"--n-train and --n-eval must be above 0, not {n_train} and {n_eval}")
+    check_name(pooling, POOLINGS, "pooling")
+    wanted = models.split(",") if models else ["teacher", *student_names(config)["distilled"]]
+    if controls: wanted = [m for w in wanted for m in dict.fromkeys((w, *([] if w.endswith(("-untrained", "-vectors")) else [f"{w}-untrained", f"{w}-vectors"])))]
+    for m in wanted: split_name(m, config)
+    name = name or f"{Path(suite).resolve().stem if Path(suite).exists() else suite}-{pooling}"
+    if Path(name).name != name: raise KdError(f"--name {name}: a name for a folder, without slashes")
+    print(f"sentences: {suite}{' (synthetic, by the built-in grammar)' if suite == 'made' else ''}", flush=True)
+    sets = load_suite(suite, tasks.split(",") if tasks else None, (n_train, n_eval, n_eval), spacy, seed)
+    try: scores = probe_run(run, wanted, sets, dict(suite=suite, pooling=pooling, n_train=n_train, n_eval=n_eval, seed=seed), name, controls)
+    except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
+    best = chosen(scores[~scores.control], ["model", "task", "layer"])
+    plt.switch_backend("agg"); set_style()
+    with whole(run/f"figures/probing-{name}.png") as part: plot_layers(best, references=REFERENCES if suite == "senteval" else without_model(sets))[0].figure.savefig(part, format="png", dpi=96)
+    write_report(run, metrics, config)
+    _show(probing_table(scores, sets), f"Accuracy (%) of the probe on test sentences, at each model's best layer on the evaluation part: {suite}, {pooling} pooling")
+    print(f"Look into {run}: figures/probing-{name}.png, report.html, probing/{name}/scores.csv")
+
+# %% ../nbs/10_pipeline.ipynb #cell-060
 def read_sentences(
     file: Path | None,  # a table, or plain text with a sentence a line; None: standard input
     text: str = "sentence",  # column of sentences in a table
@@ -662,7 +749,7 @@ def read_sentences(
     if skip_empty: df = df[df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))].reset_index(drop=True)
     return check_rows(df.assign(label="?"), str(file or "standard input")).sentence.tolist()
 
-# %% ../nbs/10_pipeline.ipynb #cell-058
+# %% ../nbs/10_pipeline.ipynb #cell-061
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
 def info(
     folder: Annotated[Path, typer.Argument(help="a run folder")],
@@ -670,7 +757,7 @@ def info(
     "What is in a run: its settings, which stages are finished, its results."
     config = read_config(folder)
     _show(pd.DataFrame([(k, v) for k, v in config.items() if v is not None], columns=["setting", "value"]), f"Settings of {folder}")
-    parts = ["augment", "teacher", "transfer", *(f"students/{n}" for n in student_names(config)["all"]), "predictions", "figures", "metrics.json", "report.html", "export", "speed.json"]
+    parts = ["augment", "teacher", "transfer", *(f"students/{n}" for n in student_names(config)["all"]), "predictions", "figures", "metrics.json", "report.html", "export", "speed.json", "probing"]
     _show(pd.DataFrame([(p, "there" if (folder/p).exists() else "not yet") for p in parts], columns=["part", "state"]), "Stages")
     if (folder/"metrics.json").exists(): _show(results_table(read_json(folder/"metrics.json")), "Results")
 
@@ -682,7 +769,7 @@ def tasks():
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 
-# %% ../nbs/10_pipeline.ipynb #cell-060
+# %% ../nbs/10_pipeline.ipynb #cell-063
 def main():
     "The `kd-nb` command."
     if int(os.environ.get("RANK", 0)): sys.stdout = open(os.devnull, "w")  # of several processes the first one speaks

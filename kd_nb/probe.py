@@ -6,10 +6,11 @@
 __all__ = ['GRID', 'FEW_CLASSES', 'Bank', 'Part', 'train_bank', 'probe', 'chosen']
 
 # %% ../nbs/07d_probe.ipynb #cell-002
-from dataclasses import dataclass, field
-from typing import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Callable, Sequence
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
-from fastai.basics import set_seed
+from fastcore.basics import patch
 from torch import Tensor
 from .core import KdError, pick_device
 
@@ -17,7 +18,7 @@ from .core import KdError, pick_device
 GRID = ((0, 0.), *((width, dropout) for width in (50, 100, 200) for dropout in (0., 0.1, 0.2)))  # units (0: logistic regression), dropout
 FEW_CLASSES = 8  # up to so many, one product for all settings costs less than one each
 
-def _uniform(fan_in: int, *shape: int) -> Tensor: return (2 * torch.rand(shape) - 1) * fan_in ** -0.5  # `nn.Linear`'s start
+def _uniform(rng: torch.Generator, fan_in: int, *shape: int) -> Tensor: return (2 * torch.rand(shape, generator=rng) - 1) * fan_in ** -0.5  # `nn.Linear`'s start
 
 class Bank:
     "Probes of several layers and settings as one model; every tensor has the layers first."
@@ -26,17 +27,19 @@ class Bank:
         n_classes: int,
         grid: Sequence[tuple[int, float]] = GRID,  # a setting each
         device: torch.device = torch.device("cpu"),
+        seed: int = 0,        # start and dropout, the same for every layer
     ):
         self.grid, self.n_classes, self.device = list(grid), n_classes, device
+        rng, self.rng = torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed)
         linear, hidden = ([i for i, (width, _) in enumerate(grid) if bool(width) == wanted] for wanted in (False, True))
         together = [hidden] * bool(hidden) if n_classes <= FEW_CLASSES else [[i] for i in hidden]
         self.groups = [[i] for i in linear] + together  # settings whose second layers are one product
         units = sum(width for width, _ in grid)
-        self.first = [_uniform(dim, n_layers, dim, units), _uniform(dim, n_layers, 1, units)]
+        self.first = [_uniform(rng, dim, 1, dim, units), _uniform(rng, dim, 1, 1, units)]
         inputs = [sum(grid[i][0] for i in g) or dim for g in self.groups]
-        self.second = [torch.cat([_uniform(grid[i][0] or dim, n_layers, n, n_classes) for i in g], 2) for g, n in zip(self.groups, inputs)]
-        self.bias = [torch.cat([_uniform(grid[i][0] or dim, n_layers, 1, n_classes) for i in g], 2) for g in self.groups]
-        self.first, self.second, self.bias = ([p.to(device) for p in ps] for ps in (self.first, self.second, self.bias))
+        self.second = [torch.cat([_uniform(rng, grid[i][0] or dim, 1, n, n_classes) for i in g], 2) for g, n in zip(self.groups, inputs)]
+        self.bias = [torch.cat([_uniform(rng, grid[i][0] or dim, 1, 1, n_classes) for i in g], 2) for g in self.groups]
+        self.first, self.second, self.bias = ([p.repeat(n_layers, 1, 1).to(device) for p in ps] for ps in (self.first, self.second, self.bias))
         self._prepare({})
         for weight, block in zip(self.second, self.blocks): weight.mul_(block)
 
@@ -60,68 +63,73 @@ class Bank:
         self.buffers = {}
 
 # %% ../nbs/07d_probe.ipynb #cell-007
-class Bank(Bank):
-    def _inputs(self, x: Tensor, h: Tensor, columns: slice) -> Tensor: return h[:, :, columns] if columns.stop > columns.start else x
+@patch
+def _inputs(self: Bank, x: Tensor, h: Tensor, columns: slice) -> Tensor: return h[:, :, columns] if columns.stop > columns.start else x
 
-    def hidden(self, x: Tensor, mask: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        "Hidden units of all settings: float[n_layers, n, units]."
-        h = torch.baddbmm(self.first[1], x, self.first[0], out=out)
-        if mask is not None: h.mul_(mask)
-        return h.sigmoid_()
+@patch
+def hidden(self: Bank, x: Tensor, mask: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+    "Hidden units of all settings: float[n_layers, n, units]."
+    h = torch.baddbmm(self.first[1], x, self.first[0], out=out)
+    if mask is not None: h.mul_(mask)
+    return h.sigmoid_()
 
-    def logits(self, x: Tensor, h: Tensor) -> Tensor:
-        "Float[n_layers, n, n_settings, n_classes]."
-        z = [torch.baddbmm(b, self._inputs(x, h, c), w) for w, b, c in zip(self.second, self.bias, self.columns)]
-        return torch.cat(z, 2).unflatten(2, (-1, self.n_classes))
+@patch
+def logits(self: Bank, x: Tensor, h: Tensor) -> Tensor:
+    "Float[n_layers, n, n_settings, n_classes]."
+    z = [torch.baddbmm(b, self._inputs(x, h, c), w) for w, b, c in zip(self.second, self.bias, self.columns)]
+    return torch.cat(z, 2).unflatten(2, (-1, self.n_classes))
 
-    def mask(self, n: int) -> Tensor:
-        "Dropout for n sentences, from 16 random bits a unit: float[n, units]."
-        count = n * len(self.limit)
-        bits = torch.randint(-2**63, 2**63 - 1, (-(-count // 4),), device=self.device).view(torch.int16)[:count].view(n, -1)
-        return torch.where(bits >= self.limit, self.scale, 0.)
+@patch
+def mask(self: Bank, n: int) -> Tensor:
+    "Dropout for n sentences, from 16 random bits a unit: float[n, units]."
+    count = n * len(self.limit)
+    bits = torch.randint(-2**63, 2**63 - 1, (-(-count // 4),), generator=self.rng, device=self.device).view(torch.int16)[:count].view(n, -1)
+    return torch.where(bits >= self.limit, self.scale, 0.)
 
-    def gradients(self, x: Tensor, y: Tensor, mask: Tensor):
-        "Put the gradient of all cross-entropies (mean over sentences, sum over probes) into the parameters' `.grad`; `y` is one-hot, float[n, n_classes]."
-        h, dh = self.buffers.setdefault(x.shape[1], [x.new_empty(len(x), x.shape[1], len(self.limit)) for _ in range(2)])
-        self.hidden(x, mask, h)
-        d = self.logits(x, h).softmax(-1).sub_(y[:, None]).div_(x.shape[1]).flatten(2)
-        parts = d.split([w.shape[2] for w in self.second], 2)
-        for part, weight, bias, columns, block in zip(parts, self.second, self.bias, self.columns, self.blocks):
-            torch.sum(part, 1, keepdim=True, out=bias.grad)
-            torch.bmm(self._inputs(x, h, columns).transpose(1, 2), part, out=weight.grad)
-            if columns.stop > columns.start:
-                weight.grad.mul_(block)
-                torch.bmm(part, weight.transpose(1, 2), out=dh[:, :, columns])
-        torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
-        dh.mul_(mask)
-        torch.bmm(x.transpose(1, 2), dh, out=self.first[0].grad); torch.sum(dh, 1, keepdim=True, out=self.first[1].grad)
+@patch
+def gradients(self: Bank, x: Tensor, y: Tensor, mask: Tensor):
+    "Put the gradient of all cross-entropies (mean over sentences, sum over probes) into the parameters' `.grad`; `y` is one-hot, float[n, n_classes]."
+    h, dh = self.buffers.setdefault(x.shape[1], [x.new_empty(len(x), x.shape[1], len(self.limit)) for _ in range(2)])
+    self.hidden(x, mask, h)
+    d = self.logits(x, h).softmax(-1).sub_(y[:, None]).div_(x.shape[1]).flatten(2)
+    parts = d.split([w.shape[2] for w in self.second], 2)
+    for part, weight, bias, columns, block in zip(parts, self.second, self.bias, self.columns, self.blocks):
+        torch.sum(part, 1, keepdim=True, out=bias.grad)
+        torch.bmm(self._inputs(x, h, columns).transpose(1, 2), part, out=weight.grad)
+        if columns.stop > columns.start:
+            weight.grad.mul_(block)
+            torch.bmm(part, weight.transpose(1, 2), out=dh[:, :, columns])
+    torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
+    dh.mul_(mask)
+    torch.bmm(x.transpose(1, 2), dh, out=self.first[0].grad); torch.sum(dh, 1, keepdim=True, out=self.first[1].grad)
 
-    def step(self, x: Tensor, y: Tensor):
-        "Learn from the vectors of one batch, `x` float[n_layers, n, dim], and its classes, `y` float[n, n_classes]."
-        self.gradients(x, y, self.mask(x.shape[1]))
-        self.opt.step()
+@patch
+def step(self: Bank, x: Tensor, y: Tensor):
+    "Learn from the vectors of one batch, `x` float[n_layers, n, dim], and its classes, `y` float[n, n_classes]."
+    self.gradients(x, y, self.mask(x.shape[1]))
+    self.opt.step()
 
 # %% ../nbs/07d_probe.ipynb #cell-011
-class Bank(Bank):
-    def keep(self, layers: Tensor, settings: Tensor):
-        "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
-        left = {i for i, on in zip(self.settings, settings.tolist()) if on}
-        units = torch.tensor([i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
-        state = {}
-        def cut(p, rows, columns):
-            def part(t): return (t[layers] if rows is None else t[layers][:, rows])[:, :, columns].contiguous()
-            new = part(p)
-            state[new] = {k: part(v) if v.dim() else v for k, v in self.opt.state[p].items()}
-            return new
-        self.first = [cut(p, None, units) for p in self.first]
-        seconds = []
-        for group, weight, bias, columns in zip(self.groups, self.second, self.bias, self.columns):
-            kept = [i for i in group if i in left]
-            if not kept: continue
-            classes = torch.tensor([i in left for i in group for _ in range(self.n_classes)], device=self.device)
-            seconds.append((kept, cut(weight, units[columns] if columns.stop > columns.start else None, classes), cut(bias, None, classes)))
-        self.groups, self.second, self.bias = map(list, zip(*seconds))
-        self._prepare(state)
+@patch
+def keep(self: Bank, layers: Tensor, settings: Tensor):
+    "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
+    left = {i for i, on in zip(self.settings, settings.tolist()) if on}
+    units = torch.tensor([i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
+    state = {}
+    def cut(p, rows, columns):
+        def part(t): return (t[layers] if rows is None else t[layers][:, rows])[:, :, columns].contiguous()
+        new = part(p)
+        state[new] = {k: part(v) if v.dim() else v for k, v in self.opt.state[p].items()}
+        return new
+    self.first = [cut(p, None, units) for p in self.first]
+    seconds = []
+    for group, weight, bias, columns in zip(self.groups, self.second, self.bias, self.columns):
+        kept = [i for i in group if i in left]
+        if not kept: continue
+        classes = torch.tensor([i in left for i in group for _ in range(self.n_classes)], device=self.device)
+        seconds.append((kept, cut(weight, units[columns] if columns.stop > columns.start else None, classes), cut(bias, None, classes)))
+    self.groups, self.second, self.bias = map(list, zip(*seconds))
+    self._prepare(state)
 
 # %% ../nbs/07d_probe.ipynb #cell-015
 @dataclass
@@ -139,21 +147,20 @@ def train_bank(
     parts: dict[str, Part],  # `tr`, `va` and `te`
     n_classes: int,
     grid: Sequence[tuple[int, float]] = GRID,
-    seed: int = 0,           # start, order and dropout
+    seed: int = 0,           # start, order and dropout, the same for every layer: a layer's scores do not depend on which others are there
     batch_size: int = 64,
     passes: int = 4,         # between looks at the evaluation part
     patience: int = 5,       # looks without gain that are forgiven, in all
     max_passes: int = 200,
 ) -> tuple[Tensor, Tensor, Tensor]:  # best evaluation accuracy, test accuracy with those weights, passes; [n_layers, n_settings] each
     "Train all probes of some layers; each ends for itself."
-    set_seed(seed)
     tr, shape = parts["tr"], (len(parts["tr"].x), len(grid))
-    bank, one_hot = Bank(shape[0], tr.x.shape[2], n_classes, grid, tr.x.device), F.one_hot(tr.y, n_classes).float()
+    bank, one_hot = Bank(shape[0], tr.x.shape[2], n_classes, grid, tr.x.device, seed), F.one_hot(tr.y, n_classes).float()
     best, test, idle, trained, going = torch.full(shape, -1.), torch.zeros(shape), torch.zeros(shape, dtype=torch.int), torch.zeros(shape, dtype=torch.int), torch.ones(shape, dtype=torch.bool)
     here = torch.arange(shape[0])  # layers that are left
     for n in range(passes, max_passes + passes + 1, passes):
         for _ in range(passes):
-            for rows in torch.randperm(len(tr.y), device=tr.x.device).split(batch_size): bank.step(tr.x.index_select(1, rows), one_hot[rows])
+            for rows in torch.randperm(len(tr.y), generator=bank.rng, device=tr.x.device).split(batch_size): bank.step(tr.x.index_select(1, rows), one_hot[rows])
         at = here[:, None], torch.tensor(bank.settings)[None]
         now, accuracy = going[at], _accuracy(bank, parts["va"])
         better = now & (accuracy > best[at])
@@ -182,25 +189,35 @@ def probe(
     rows = {split: np.flatnonzero(table.split == split) for split in ("tr", "va", "te")}
     for split, r in rows.items():
         if not len(r): raise KdError(f"a probing task needs sentences of the split '{split}'")
-    device, out = pick_device(), []
-    for group in _groups(layers, memory, device):
-        parts = {s: Part(torch.stack([torch.from_numpy(np.asarray(layers[k][r], dtype=np.float32)) for k in group]).to(device), y[r].to(device)) for s, r in rows.items()}
+    device = pick_device()
+    def train(group: list[int]) -> list[dict]:
+        parts = {}
+        for s, r in rows.items():
+            x = torch.empty(len(group), len(r), layers[group[0]].shape[1], device=device)
+            for i, k in enumerate(group): x[i] = torch.from_numpy(np.asarray(layers[k][r], dtype=np.float32))
+            parts[s] = Part(x, y[r].to(device))
         found = train_bank(parts, len(names), grid, seed)
-        for i, k in enumerate(group):
-            for (nhid, dropout), dev, acc, passes in zip(grid, *(t[i].tolist() for t in found)):
-                out.append(dict(layer=k, devacc=100 * dev, acc=100 * acc, ndev=len(rows["va"]), ntest=len(rows["te"]), nhid=nhid, dropout=dropout, passes=passes))
-    return pd.DataFrame(out)
+        return [dict(layer=k, devacc=100 * dev, acc=100 * acc, ndev=len(rows["va"]), ntest=len(rows["te"]), nhid=nhid, dropout=dropout, passes=passes)
+                for i, k in enumerate(group) for (nhid, dropout), dev, acc, passes in zip(grid, *(t[i].tolist() for t in found))]
+    return pd.DataFrame([row for found in _side_by_side(train, _groups(layers, memory), device) for row in found])
 
-def _groups(layers: Sequence[np.ndarray], memory: float, device: torch.device) -> Iterator[list[int]]:
-    "Neighbouring layers of one size: as many as fit, on a CPU at most four, whose weights its cache still holds."
-    group = []
-    for k, layer in enumerate(layers):
-        most = min(max(1, int(memory / (4 * layer.size))), 4 if device.type == "cpu" else len(layers))
-        if group and (len(group) >= most or layer.shape[1] != layers[group[0]].shape[1]):
-            yield group
-            group = []
-        group.append(k)
-    yield group
+def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
+    "Layers of one size, in groups of like length, of which four fit into the memory at once: four layers at most, whose weights a CPU's cache still holds."
+    groups = []
+    for size in dict.fromkeys(layer.shape[1] for layer in layers):
+        same = [k for k, layer in enumerate(layers) if layer.shape[1] == size]
+        most = min(4, max(1, int(memory / 4 / (4 * layers[same[0]].size))))
+        groups += [g.tolist() for g in np.array_split(same, -(-len(same) // most))]
+    return groups
+
+def _side_by_side(f: Callable, items: list, device: torch.device) -> list:
+    "`f` of each item, in order: on a CPU up to four at a time share its threads, which wastes less than all threads on one of them."
+    n = torch.get_num_threads()
+    workers = min(n, 4, len(items)) if device.type == "cpu" else 1
+    if workers < 2: return [f(item) for item in items]
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(n // workers,)) as pool: return list(pool.map(f, items))
+    finally: torch.set_num_threads(n)
 
 def chosen(
     scores: pd.DataFrame,  # what `probe` returns, perhaps with more columns

@@ -1,0 +1,90 @@
+"""All probes of several layers as one model, against the same protocol one probe at a time: the same scores? how much faster?
+
+The vectors are MiniLM's (before any task) on self-made probing tasks; the plain version is SentEval's classifier written with `nn.Sequential`, autograd and torch's Adam.
+
+    python benchmarks/probe.py [--tasks Tense TopConstituents] [--n-train 2000] [--seeds 3]
+"""
+import argparse, copy, tempfile, time
+
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
+from torch import nn
+
+from kd_nb.encodings import encode
+from kd_nb.grammar import make_task
+from kd_nb.probe import GRID, chosen, probe
+from kd_nb.students import make_student, student_size
+from kd_nb.teacher import load_teacher, minilm_folder
+
+
+def plain(parts, n_classes, nhid, dropout, seed, batch_size=64, passes=4, patience=5, max_passes=200):
+    "One probe: evaluation and test accuracy in percent."
+    torch.manual_seed(seed)
+    (X, y), dim = parts["tr"], parts["tr"][0].shape[1]
+    model = nn.Sequential(nn.Linear(dim, nhid), nn.Dropout(dropout), nn.Sigmoid(), nn.Linear(nhid, n_classes)) if nhid else nn.Linear(dim, n_classes)
+    opt = torch.optim.Adam(model.parameters())
+    def accuracy(model, X, y):
+        model.eval()
+        with torch.no_grad(): return 100 * (model(X).argmax(1) == y).float().mean().item()
+    best, idle, done = -1, 0, 0
+    while done <= max_passes:
+        model.train()
+        for _ in range(passes):
+            for rows in torch.randperm(len(y)).split(batch_size):
+                loss = F.cross_entropy(model(X.index_select(0, rows)), y.index_select(0, rows))
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
+        done += passes
+        now = accuracy(model, *parts["va"])
+        if now > best: best, kept = now, copy.deepcopy(model)
+        elif idle >= patience: break
+        else: idle += 1
+    return best, accuracy(kept, *parts["te"])
+
+
+def one_at_a_time(layers, table, seed):
+    "What `probe` does, plainly."
+    names = sorted(table.label.unique())
+    y, rows = torch.tensor(table.label.map(names.index).to_numpy()), []
+    for k, layer in enumerate(layers):
+        parts = {s: (torch.from_numpy(np.asarray(layer[table.split == s], np.float32)), y[torch.from_numpy((table.split == s).to_numpy())]) for s in ("tr", "va", "te")}
+        for nhid, dropout in GRID:
+            dev, acc = plain(parts, len(names), nhid, dropout, seed)
+            rows.append(dict(layer=k, devacc=dev, acc=acc, nhid=nhid, dropout=dropout, ntest=len(parts["te"][1])))
+    return pd.DataFrame(rows)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--tasks", nargs="+", default=["Tense", "TopConstituents"])
+    p.add_argument("--n-train", type=int, default=2000)
+    p.add_argument("--n-eval", type=int, default=1000)
+    p.add_argument("--layers", nargs="+", type=int, default=[0, 2, 4, 6], help="of MiniLM's 0 to 6")
+    p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--student", action="store_true", help="the layers of an untrained small BERT, 204 units wide, instead of MiniLM's 384")
+    args = p.parse_args()
+    model = load_teacher(minilm_folder(), ["-", "+"])
+    if args.student: model = make_student(model, "bert", **student_size("bert", "1"))
+    print(f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers}, {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings, {torch.get_num_threads()} threads")
+    for task in args.tasks:
+        table, times, scores = make_task(task, (args.n_train, args.n_eval, args.n_eval)), [], []
+        with tempfile.TemporaryDirectory() as tmp:
+            layers = encode(model, table.sentence.tolist(), f"{tmp}/e")
+            layers = [np.array(layers[k]) for k in args.layers if k < len(layers)]
+        for seed in range(args.seeds):
+            for f in (probe, one_at_a_time):
+                start = time.perf_counter()
+                best = chosen(f(layers, table, seed))
+                times.append((f.__name__, seed, time.perf_counter() - start))
+                scores.append(best.assign(how=f.__name__, seed=seed))
+        t = pd.DataFrame(times, columns=["how", "seed", "s"]).pivot(index="seed", columns="how", values="s")
+        s = pd.concat(scores).pivot(index=["layer", "seed"], columns="how", values=["acc", "logreg"])
+        gap = {what: (s[what]["probe"] - s[what]["one_at_a_time"]).groupby("seed").mean() for what in ("acc", "logreg")}
+        print(f"{task}: {t.probe.mean():.1f} s against {t.one_at_a_time.mean():.1f} s = {(t.one_at_a_time / t.probe).mean():.1f}x (seeds: {', '.join(f'{r:.1f}' for r in t.one_at_a_time / t.probe)})")
+        for what, g in gap.items():
+            by_layer = s[what].groupby("layer").mean()
+            print(f"  {what}: together minus one at a time, mean over layers: {g.mean():+.2f} points (seeds: {', '.join(f'{x:+.2f}' for x in g)}); layers, mean over seeds: {', '.join(f'{x:+.1f}' for x in by_layer['probe'] - by_layer['one_at_a_time'])}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

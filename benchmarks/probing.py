@@ -1,0 +1,54 @@
+"""Probe the teachers and students of several runs, with their untrained twins, on the self-made suite: the table that notebook 08 reads.
+
+    python benchmarks/probing.py sara=runs/sara sst2=runs/sst2 cola=runs/cola --work probing --out nbs/saved/probing.csv
+
+The runs are those of `kd-nb run --student bilstm,bert`. Stopped, it goes on; two of these at a time share the work, model by model (`--backwards` for the second).
+"""
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from kd_nb.encodings import table_of, untrained
+from kd_nb.grammar import SPLITS
+from kd_nb.probe import chosen
+from kd_nb.probing import load_suite, probe_model
+from kd_nb.students import load_student
+from kd_nb.teacher import load_teacher, minilm_folder
+
+
+def jobs(runs):
+    "(run, model) -> a function that loads it; what no run has changed belongs to the run '-'."
+    def before(): return load_teacher(minilm_folder(), ["-", "+"])
+    first = next(iter(runs.values()))
+    out = {("-", "pretrained"): before, ("-", "teacher-untrained"): lambda: untrained(before()), ("-", "teacher-vectors"): lambda: table_of(before())}
+    for kind in ("bilstm", "bert"): out["-", f"{kind}-untrained"] = lambda kind=kind: untrained(load_student(first/"students"/kind))
+    for run, folder in runs.items():
+        out[run, "teacher"] = lambda folder=folder: load_teacher(folder/"teacher")
+        for kind in ("bilstm", "bert"): out[run, kind] = lambda folder=folder, kind=kind: load_student(folder/"students"/kind)
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("runs", nargs="+", help="NAME=FOLDER of finished runs with the MiniLM teacher and both students")
+    p.add_argument("--work", type=Path, default=Path("probing"))
+    p.add_argument("--out", type=Path, default=Path("probing.csv"))
+    p.add_argument("--n-train", type=int, default=5000)
+    p.add_argument("--n-eval", type=int, default=1000)
+    p.add_argument("--control", nargs="*", default=[], help="RUN/MODEL to probe with random labels as well, e.g. sara/teacher")
+    p.add_argument("--backwards", action="store_true", help="start with the last model")
+    args = p.parse_args()
+    runs = {name: Path(folder) for name, folder in (r.split("=", 1) for r in args.runs)}
+    suite = load_suite("made", None, (args.n_train, args.n_eval, args.n_eval))
+    todo, tables = list(jobs(runs).items()), []
+    for (run, model), load in todo[::-1] if args.backwards else todo:
+        scores = probe_model(load(), suite, args.work/run/model, f"{run}/{model}", control=f"{run}/{model}" in args.control)
+        tables.append(scores.assign(run=run, model=model))
+    best = chosen(pd.concat(tables), ["run", "model", "control", "task", "layer"])
+    best.round(2).to_csv(args.out, index=False)
+    print(f"{args.out}: {len(best)} layers; {', '.join(f'{s} {n}' for s, n in zip(SPLITS, (args.n_train, args.n_eval, args.n_eval)))} sentences a task")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Promise: `kd-nb probe` says what the layers of a run's models know, goes on where it was stopped, and names file and line of a bad file."""
+import os, signal, subprocess, time
+
+import numpy as np, pandas as pd, pytest
+
+FAST = ["--teacher", "minilm", "--teacher-epochs", "1", "--max-train", "100", "--epochs", "1", "--student", "bilstm,bert", "--width", "1/8"]
+FEW = ["--n-train", "120", "--n-eval", "60", "--tasks", "Length,Tense,WordContent"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    "A finished run with both students, and a way to call the command beside it."
+    from conftest import COMMAND
+    tmp = tmp_path_factory.mktemp("probe")
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "KD_NB_DATA": "", "XDG_CACHE_HOME": str(tmp/"cache")}
+    def call(*args): return subprocess.run([COMMAND, *map(str, args)], text=True, capture_output=True, cwd=tmp, env=env, timeout=600)
+    r = call("run", "--task", "mini-sentiment", "--name", "r", *FAST)
+    assert r.returncode == 0, r.stderr
+    return tmp/"runs/r", call, env
+
+
+def test_every_layer_of_every_model_with_controls(run):
+    folder, call, _ = run
+    r = call("probe", "runs/r", *FEW, "--models", "teacher,bilstm,bert", "--controls")
+    assert r.returncode == 0, r.stderr
+    scores = pd.read_csv(folder/"probing/made-mean/scores.csv")
+    layers = scores.groupby("model").layer.nunique().to_dict()
+    assert layers == {"teacher": 7, "teacher-untrained": 7, "teacher-vectors": 1, "bilstm": 2, "bilstm-untrained": 2, "bilstm-vectors": 1, "bert": 6, "bert-untrained": 6, "bert-vectors": 1}
+    of_one = scores[(scores.model == "bilstm") & (scores.layer == 1)]
+    assert of_one.groupby(["task", "control"]).size().to_dict() == {(t, c): 1 if t == "WordContent" else 10 for t in ("Length", "Tense", "WordContent") for c in (False, True)}
+    assert scores.acc.between(0, 100).all() and (scores.ndev == 60).all() and (scores.ntest == 60).all()
+    assert (folder/"figures/probing-made-mean.png").stat().st_size > 10_000 and "probing-made-mean.png" in (folder/"report.html").read_text()
+    for word in ("synthetic", "majority", "rule of -s and -d", "teacher-untrained", "random"): assert word in r.stdout
+    assert not list((folder/"probing").rglob("*.npy"))  # encodings go when their task is done
+    again = call("probe", "runs/r", *FEW, "--models", "teacher")
+    assert again.returncode == 0 and " at layer " not in again.stdout  # nothing was done again
+    assert pd.read_csv(folder/"probing/made-mean/scores.csv").equals(scores)
+
+
+def test_other_settings_need_another_name(run):
+    _, call, _ = run
+    assert call("probe", "runs/r", "--tasks", "Tense", "--n-train", "40", "--n-eval", "20", "--models", "bilstm", "--name", "x").returncode == 0
+    r = call("probe", "runs/r", "--tasks", "Tense", "--n-train", "50", "--n-eval", "20", "--models", "bilstm", "--name", "x")
+    assert r.returncode == 2 and "n_train: 40 -> 50" in r.stderr and "--name" in r.stderr
+
+
+def test_killed_probing_goes_on(run):
+    folder, call, env = run
+    from conftest import COMMAND
+    args = ["probe", "runs/r", "--models", "teacher", "--tasks", "Tense,Length,Depth", "--n-train", "200", "--n-eval", "50", "--name", "killed"]
+    p = subprocess.Popen([COMMAND, *args], cwd=folder.parents[1], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = folder/"probing/killed/teacher/Tense.csv"
+    for _ in range(1200):
+        if first.exists() or p.poll() is not None: break
+        time.sleep(0.05)
+    p.send_signal(signal.SIGKILL); p.wait()
+    assert first.exists() and not (folder/"probing/killed/scores.csv").exists()
+    stamp = first.stat().st_mtime_ns
+    assert call(*args).returncode == 0
+    assert first.stat().st_mtime_ns == stamp
+    assert call(*args[:-1], "whole").returncode == 0
+    killed, whole = (pd.read_csv(folder/"probing"/n/"scores.csv") for n in ("killed", "whole"))
+    pd.testing.assert_frame_equal(killed, whole)
+
+
+def test_files_in_the_official_format_and_treebanks(run, tmp_path):
+    folder, call, _ = run
+    from kd_nb.grammar import make_task
+    table = make_task("Tense", (60, 20, 20))
+    (tmp_path/"past_present.txt").write_text("".join(f"{r.split}\t{r.label}\t{r.sentence}\n" for r in table.itertuples()))
+    r = call("probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "files", "--pooling", "single")
+    assert r.returncode == 0, r.stderr
+    assert set(pd.read_csv(folder/"probing/files/scores.csv").task) == {"Tense"}
+    rows = []
+    for i in range(120):
+        noun, verb, (tense, t) = ["cat", "dog", "fox", "cow"][i % 4], ["sat", "ran", "hid", "ate"][i // 4 % 4], [("Past", "VBD"), ("Pres", "VBZ")][i % 2]
+        rows.append(f"1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\t{noun}{i}\t{noun}\tNOUN\tNN\tNumber=Sing\t3\tnsubj\t_\t_\n3\t{verb}{i}\t{verb}\tVERB\t{t}\tTense={tense}|VerbForm=Fin\t0\troot\t_\t_\n4\t.\t.\tPUNCT\t.\t_\t3\tpunct\t_\t_\n\n")
+    (tmp_path/"bank.conllu").write_text("".join(rows))
+    r = call("probe", "runs/r", "--suite", tmp_path/"bank.conllu", "--tasks", "Tense,BigramShift", "--models", "bilstm")
+    assert r.returncode == 0, r.stderr
+    assert set(pd.read_csv(folder/"probing/bank-mean/scores.csv").task) == {"Tense", "BigramShift"}
+
+
+LINES = [f"{split}\t{label}\tthe cat {split} {i}" for split, n in (("tr", 20), ("va", 4), ("te", 4)) for i in range(n) for label in ("PAST", "PRES")]
+
+@pytest.mark.parametrize("bad, words", [
+    ("tr\tPAST", ["line 11", "2 columns"]), ("dev\tPAST\tthe cat", ["line 11", "'dev'", "tr, va, te"]),
+    ("te\tFUTURE\tthe cat", ["line 11", "'FUTURE'", "'tr'"]), ("te\tPAST\t", ["line 11", "sentence is empty"]),
+])
+def test_bad_file(bad, words, run, tmp_path):
+    _, call, _ = run
+    (tmp_path/"past_present.txt").write_text("\n".join([*LINES[:10], bad, *LINES[10:]]))
+    r = call("probe", "runs/r", "--suite", tmp_path)
+    assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
+    for word in ["past_present.txt", *words]: assert word in r.stderr
+
+
+@pytest.mark.parametrize("args, words", [
+    (["nowhere"], ["no run in 'nowhere'"]),
+    (["runs/r", "--models", "techer"], ["unknown model of this run 'techer'", "did you mean 'teacher'?"]),
+    (["runs/r", "--tasks", "Lenght"], ["unknown probing task 'Lenght'", "did you mean 'Length'?"]),
+    (["runs/r", "--pooling", "men"], ["unknown pooling 'men'"]),
+    (["runs/r", "--suite", "mede"], ["unknown suite 'mede'", "did you mean 'made'?"]),
+    (["runs/r", "--suite", "no.conllu"], ["no such file: no.conllu"]),
+    (["runs/r", "--spacy", "en_core_web_sm"], ["--spacy goes with a file of sentences"]),
+    (["runs/r", "--n-train", "0"], ["--n-train"]),
+])
+def test_bad_option(args, words, run):
+    _, call, _ = run
+    r = call("probe", *args)
+    assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
+    for word in words: assert word in r.stderr
+
+
+def test_order_of_rows_and_size_of_batches_do_not_matter(run, tmp_path):
+    "On the models of a real run: a perfect property stays perfect, and encodings in another order are the same encodings."
+    from kd_nb.encodings import POOLINGS, encode
+    from kd_nb.grammar import make_task
+    from kd_nb.students import load_student
+    from kd_nb.teacher import load_teacher
+    folder, _, _ = run
+    sentences = make_task("Length", (60, 20, 20)).sentence.tolist()
+    order = np.random.default_rng(1).permutation(len(sentences))
+    for name, model in {"teacher": load_teacher(folder/"teacher"), **{s: load_student(folder/"students"/s) for s in ("bilstm", "bert")}}.items():
+        for pooling in POOLINGS:
+            here = encode(model, sentences, tmp_path/f"{name}-{pooling}", pooling, batch_size=32)
+            there = encode(model, [sentences[i] for i in order], tmp_path/f"{name}-{pooling}-2", pooling, batch_size=5)
+            for a, b in zip(here, there): assert np.allclose(a[order].astype(float), b, rtol=2e-3, atol=2e-3)  # a step of half precision
+
+
+def test_published_scores_say_what_the_study_says(real_data):
+    "The study's files, read and chosen by our functions: where tasks peak, what SST-2 costs, and that LSTM rows are at chance on word content."
+    from kd_nb.probe import chosen
+    from kd_nb.probing import peaks, read_published
+    if not (real_data/"thesis-probing").is_dir(): pytest.skip("KD_NB_DATA has no folder thesis-probing")
+    scores = chosen(read_published(real_data/"thesis-probing"), ["kind", "tuned", "model", "pooling", "layer", "task"])
+    assert len(scores) == 115 * 10
+    pre = scores.query("kind == 'teacher' and tuned == 'pretrained' and pooling == 'avg'")
+    assert peaks(pre)["best layer"].to_dict() == {"Length": 0, "WordContent": 0, "Depth": 12, "TopConstituents": 12, "BigramShift": 18, "Tense": 18, "SubjNumber": 12, "ObjNumber": 12, "OddManOut": 18, "CoordinationInversion": 18}
+    last = scores.query("kind == 'teacher' and layer == 24 and pooling == 'avg'").pivot(index="task", columns="tuned", values="acc")
+    lost = last["pretrained"] - last["SST-2"]
+    assert lost.idxmax() == "TopConstituents" and (lost > 15).all() and round(lost["WordContent"], 1) == 55.7
+    lstm = scores[scores.model.str.startswith("LSTM") & (scores.task == "WordContent")]
+    assert len(lstm) == 9 and (lstm.acc < 0.3).all()
