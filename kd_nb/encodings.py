@@ -6,7 +6,7 @@
 __all__ = ['POOLINGS', 'Layer', 'pool', 'Table', 'table_of', 'layer_states', 'one_by_one', 'layer_vectors', 'encode',
            'weights_digest', 'untrained']
 
-# %% ../nbs/07c_encodings.ipynb #cell-002
+# %% ../nbs/07c_encodings.ipynb #cell-003
 import hashlib
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from .students import BertStudent, BiLSTM
 from .teacher import Teacher
 from .training import SentenceClassifier, Tokens, check_texts
 
-# %% ../nbs/07c_encodings.ipynb #cell-006
+# %% ../nbs/07c_encodings.ipynb #cell-007
 POOLINGS = ("mean", "max", "single")
 Layer = tuple[Tensor, Tensor]  # states float[n, length, size], and the single position float[n, size]
 
@@ -41,7 +41,7 @@ def pool(
     if pooling == "max": return states.masked_fill(~inside, -torch.inf).amax(1)
     return states.masked_fill(~inside, 0).sum(1) / lengths[:, None]
 
-# %% ../nbs/07c_encodings.ipynb #cell-009
+# %% ../nbs/07c_encodings.ipynb #cell-010
 @dataclass
 class Table:
     "A bare table of word vectors: a model that knows neither order nor context."
@@ -57,7 +57,7 @@ def table_of(model: SentenceClassifier) -> Table:
     else: weight = torch.cat([t.weight for t in model.embedding.tables], 1)
     return Table(model.tokenizer, weight.detach().clone(), model.pad_id, special=False)
 
-# %% ../nbs/07c_encodings.ipynb #cell-010
+# %% ../nbs/07c_encodings.ipynb #cell-011
 @singledispatch
 def layer_states(model, ids: Tensor, lengths: Tensor) -> list[Layer]:
     "The states of every layer of a model, from its word vectors up, in one pass."
@@ -90,7 +90,7 @@ def _(model: BiLSTM, ids, lengths):
         out.append((x, torch.cat([_last(x, lengths)[:, :size], x[:, 0, size:]], 1)))  # where each direction ends
     return out
 
-# %% ../nbs/07c_encodings.ipynb #cell-012
+# %% ../nbs/07c_encodings.ipynb #cell-013
 def one_by_one(lstm: nn.LSTM) -> list[nn.LSTM]:
     "The layers of a bidirectional LSTM as LSTMs of one layer each, which share its weights."
     layers = []
@@ -101,7 +101,7 @@ def one_by_one(lstm: nn.LSTM) -> list[nn.LSTM]:
         layers.append(layer)
     return layers
 
-# %% ../nbs/07c_encodings.ipynb #cell-017
+# %% ../nbs/07c_encodings.ipynb #cell-018
 def layer_vectors(model, tokens: Tokens, rows: Tensor, pooling: str) -> list[Tensor]:
     "The vectors of some sentences at every layer, float32[n, size] each."
     device = model.weight.device if isinstance(model, Table) else next(model.parameters()).device
@@ -149,7 +149,7 @@ def weights_digest(model) -> str:
     for name, w in sorted(state.items()): digest.update(name.encode() + w.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/07c_encodings.ipynb #cell-024
+# %% ../nbs/07c_encodings.ipynb #cell-025
 def untrained(
     model: SentenceClassifier,  # a teacher or a student; not changed
     seed: int = 0,

@@ -9,7 +9,7 @@ __all__ = ['NOUNS', 'VERBS', 'ADJECTIVES', 'NAMES', 'MANNER', 'OPENING', 'PLACES
            'text', 'of_split', 'draw', 'length', 'tree_depth', 'depth', 'top_constituents', 'tense', 'bigram_shift',
            'targets', 'word_content', 'odd', 'odd_man_out', 'coordination_inversion', 'make_task']
 
-# %% ../nbs/07a_grammar.ipynb #cell-002
+# %% ../nbs/07a_grammar.ipynb #cell-003
 import random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from nltk.tree import Tree
 from .core import KdError, progress
 
-# %% ../nbs/07a_grammar.ipynb #cell-006
+# %% ../nbs/07a_grammar.ipynb #cell-007
 NOUNS = {
  "person": "doctor teacher farmer singer lawyer nurse pilot student painter baker soldier tailor judge poet hunter sailor dentist clerk mayor guard child/children woman/women man/men "
            "neighbour waiter actor king queen thief/thieves librarian",
@@ -62,7 +62,7 @@ OPENING = "suddenly perhaps sometimes fortunately clearly meanwhile eventually s
 PLACES = {"in": "building vehicle", "near": "building plant vehicle", "behind": "building plant", "beside": "building plant vehicle", "outside": "building"}
 DETERMINERS = {"sg": "the the her his our this that a every".split(), "pl": "the the her his our these those some many".split()}
 
-# %% ../nbs/07a_grammar.ipynb #cell-007
+# %% ../nbs/07a_grammar.ipynb #cell-008
 @dataclass(frozen=True)
 class Noun:
     "A noun: its two forms, and what kind of thing it names."
@@ -88,7 +88,7 @@ def add_ing(word: str, past: str) -> str:
     if past == f"{word}{word[-1]}ed": return word + word[-1] + "ing"
     return word[:-1] + "ing" if word.endswith("e") else word + "ing"
 
-# %% ../nbs/07a_grammar.ipynb #cell-008
+# %% ../nbs/07a_grammar.ipynb #cell-009
 def _nouns() -> Iterator[Noun]:
     for kind, words in NOUNS.items():
         for word in words.split():
@@ -112,7 +112,7 @@ def verbs(subject: str | None = None, object: str | None = None, transitive: boo
     "Verbs of which such things can be subject and object; those that take a clause only when asked for."
     return [v for v in ALL_VERBS if subject in (None, v.subject) and (object == v.object or object is None and v.object != "clause") and not (transitive and not v.object)]
 
-# %% ../nbs/07a_grammar.ipynb #cell-013
+# %% ../nbs/07a_grammar.ipynb #cell-014
 def leaf(tag: str, word: str) -> Tree: return Tree(tag, [word])
 
 class Grammar:
@@ -149,7 +149,7 @@ class Grammar:
         if tense == "past": return leaf("VBD", verb.past)
         return leaf("VBZ", verb.third) if number == "sg" else leaf("VBP", verb.base)
 
-# %% ../nbs/07a_grammar.ipynb #cell-014
+# %% ../nbs/07a_grammar.ipynb #cell-015
 @patch
 def relative(self: Grammar, kind: str, number: str, depth: int) -> Tree:
     "A relative clause about such a thing: as the subject of its verb, or as the object."
@@ -180,7 +180,7 @@ def subject_and_verb(self: Grammar, depth: int, tense: str | None = None, verb: 
 @patch
 def clause(self: Grammar, depth: int, **features) -> Tree: return Tree("S", self.subject_and_verb(depth, **features))
 
-# %% ../nbs/07a_grammar.ipynb #cell-019
+# %% ../nbs/07a_grammar.ipynb #cell-020
 def _opening(g): return Tree("ADVP", [leaf("RB", g.rng.choice(OPENING))])
 def _cc(g): return leaf("CC", g.rng.choice(("and", "but", "so")))
 def _when(g, d): return Tree("SBAR", [Tree("WHADVP", [leaf("WRB", "when")]) if g.maybe(0.5) else leaf("IN", g.rng.choice(("because", "although", "while"))), g.clause(d)])
@@ -205,7 +205,7 @@ def _question(g, d):
     verb, number = g.verb("person", transitive=True), g.number()
     return [Tree("WHNP", [leaf("WP", "what")]), Tree("SQ", [leaf("VBD", "did"), g.noun_phrase("person", number, d), Tree("VP", [leaf("VB", verb.base)])])]
 
-# %% ../nbs/07a_grammar.ipynb #cell-020
+# %% ../nbs/07a_grammar.ipynb #cell-021
 TOPS = {  # the sequence -> its constituents but for the last mark; `f` holds features for the main clause
  "NP_VP": lambda g, d, f: g.subject_and_verb(d, **f),
  "ADVP_NP_VP": lambda g, d, f: [_opening(g), *g.subject_and_verb(d, **f)],
@@ -236,7 +236,7 @@ RARE = {
  "NP_NP_ADVP_VP": lambda g, d, f: [_time(g), *TOPS["NP_ADVP_VP"](g, d, f)],
 }
 
-# %% ../nbs/07a_grammar.ipynb #cell-021
+# %% ../nbs/07a_grammar.ipynb #cell-022
 PLAIN = ("NP_VP", "ADVP_NP_VP", "PP_NP_VP", "SBAR_NP_VP", "CC_NP_VP", "NP_ADVP_VP", "NP_NP_VP", "S_CC_S")  # a finite main clause that starts no question
 
 def sentence(
@@ -255,7 +255,7 @@ def text(words: list[str]) -> str:
     "Tokens as one line, the first word with a capital: the format of the official files."
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
-# %% ../nbs/07a_grammar.ipynb #cell-026
+# %% ../nbs/07a_grammar.ipynb #cell-027
 SPLITS = ("tr", "va", "te")
 
 def of_split(words: list, split: str) -> list:
@@ -297,7 +297,7 @@ def top_constituents(rng, label, split):
     tree = sentence(Grammar(rng, rng.choice((0.15, 0.3, 0.5))), top, rng.choice((0, 1)))
     return tree.leaves(), tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-027
+# %% ../nbs/07a_grammar.ipynb #cell-028
 def tense(rng, label, split):
     "Is the main verb in the past or the present?"
     verb = rng.choice(of_split(verbs(), split))
@@ -321,7 +321,7 @@ def bigram_shift(rng, label, split):
     i = rng.choice([i for i in range(1, len(words) - 2) if len({tags[i], tags[i + 1], "RB"}) == 3 and words[i] != words[i + 1]] or [0])
     return (words[:i] + [words[i + 1], words[i]] + words[i + 2:], tree) if i else None
 
-# %% ../nbs/07a_grammar.ipynb #cell-028
+# %% ../nbs/07a_grammar.ipynb #cell-029
 WORDS = 100  # targets of WordContent; the official task has 1,000
 
 def targets() -> list[str]:
@@ -343,7 +343,7 @@ def word_content(rng, label, split):
         tree = draw(rng, (0, 0, 1), **features)
         if [w for w in tree.leaves() if w in _TARGETS] == [label]: return tree.leaves(), tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-030
+# %% ../nbs/07a_grammar.ipynb #cell-031
 ODD_OBJECTS = {  # whom a verb takes for its object -> kinds of things that it cannot be done to
     ("person", "food"): "building vehicle instrument", ("person", "text"): "food plant", ("person", "vehicle"): "food plant", ("person", "clothing"): "animal food",
     ("person", "building"): "animal", ("person", "tool"): "building", ("person", "instrument"): "food animal clothing building", ("person", "plant"): "text clothing vehicle instrument",
@@ -374,7 +374,7 @@ def odd_man_out(rng, label, split):
     new = rng.choice(new)
     return [new if w == old else w for w in words], tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-032
+# %% ../nbs/07a_grammar.ipynb #cell-033
 LATER = "then later afterwards soon".split()
 
 def coordination_inversion(rng, label, split):
@@ -396,7 +396,7 @@ def coordination_inversion(rng, label, split):
     order = (0, 1, 2) if label == "O" else (2, 1, 0)
     return [w for i in order for w in tree[i].leaves()] + ["."], tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-033
+# %% ../nbs/07a_grammar.ipynb #cell-034
 TASKS = {  # name -> labels, and how to draw a sentence
     "Length": ([str(i) for i in range(len(BINS))], length),
     "WordContent": (targets(), word_content),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRID', 'FEW_CLASSES', 'Bank', 'Part', 'train_bank', 'probe', 'chosen']
 
-# %% ../nbs/07d_probe.ipynb #cell-002
+# %% ../nbs/07d_probe.ipynb #cell-003
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable, Sequence
@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor
 from .core import KdError, pick_device
 
-# %% ../nbs/07d_probe.ipynb #cell-006
+# %% ../nbs/07d_probe.ipynb #cell-007
 GRID = ((0, 0.), *((width, dropout) for width in (50, 100, 200) for dropout in (0., 0.1, 0.2)))  # units (0: logistic regression), dropout
 FEW_CLASSES = 8  # up to so many, one product for all settings costs less than one each
 
@@ -62,7 +62,7 @@ class Bank:
         self.opt.state.update(state)
         self.buffers = {}
 
-# %% ../nbs/07d_probe.ipynb #cell-007
+# %% ../nbs/07d_probe.ipynb #cell-008
 @patch
 def _inputs(self: Bank, x: Tensor, h: Tensor, columns: slice) -> Tensor: return h[:, :, columns] if columns.stop > columns.start else x
 
@@ -109,7 +109,7 @@ def step(self: Bank, x: Tensor, y: Tensor):
     self.gradients(x, y, self.mask(x.shape[1]))
     self.opt.step()
 
-# %% ../nbs/07d_probe.ipynb #cell-011
+# %% ../nbs/07d_probe.ipynb #cell-012
 @patch
 def keep(self: Bank, layers: Tensor, settings: Tensor):
     "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
@@ -131,7 +131,7 @@ def keep(self: Bank, layers: Tensor, settings: Tensor):
     self.groups, self.second, self.bias = map(list, zip(*seconds))
     self._prepare(state)
 
-# %% ../nbs/07d_probe.ipynb #cell-015
+# %% ../nbs/07d_probe.ipynb #cell-016
 @dataclass
 class Part:
     "One part of a probing task: vectors float[n_layers, n, dim], classes int64[n]."
@@ -175,7 +175,7 @@ def train_bank(
         tr = parts["tr"]
     return best, test, trained
 
-# %% ../nbs/07d_probe.ipynb #cell-016
+# %% ../nbs/07d_probe.ipynb #cell-017
 def probe(
     layers: Sequence[np.ndarray],  # encodings of all sentences, float[n, size] each; may be mapped from disk
     table: pd.DataFrame,           # a probing task: `split` (tr, va, te) and `label`, a row a sentence

@@ -6,7 +6,7 @@
 __all__ = ['FILES', 'OFFICIAL', 'REFERENCES', 'read_task', 'limit', 'official_file', 'load_suite', 'endings', 'without_model',
            'control_labels', 'probe_model', 'plot_layers', 'read_published', 'peaks']
 
-# %% ../nbs/08_probing.ipynb #cell-002
+# %% ../nbs/08_probing.ipynb #cell-003
 import os, re, shutil, zlib
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +19,7 @@ from .grammar import SPLITS, make_task
 from .probe import GRID, chosen, probe
 from .treebank import parse_with_spacy, read_conllu, treebank_suite
 
-# %% ../nbs/08_probing.ipynb #cell-006
+# %% ../nbs/08_probing.ipynb #cell-007
 FILES = {"Length": "sentence_length.txt", "WordContent": "word_content.txt", "Depth": "tree_depth.txt", "TopConstituents": "top_constituents.txt", "BigramShift": "bigram_shift.txt",
          "Tense": "past_present.txt", "SubjNumber": "subj_number.txt", "ObjNumber": "obj_number.txt", "OddManOut": "odd_man_out.txt", "CoordinationInversion": "coordination_inversion.txt"}
 OFFICIAL = "https://raw.githubusercontent.com/facebookresearch/SentEval/main/data/probing"
@@ -47,7 +47,7 @@ def read_task(
     if table.label.nunique() < 2: raise KdError(f"{path}: all {len(table)} lines have the label '{table.label[0]}'")
     return table
 
-# %% ../nbs/08_probing.ipynb #cell-007
+# %% ../nbs/08_probing.ipynb #cell-008
 def limit(
     table: pd.DataFrame,  # `split, label, sentence`
     sizes: Sequence[int],  # at most so many rows of `tr`, `va`, `te`
@@ -60,7 +60,7 @@ def limit(
     first = place.sort_values(kind="stable").index
     return table.loc[np.sort(np.concatenate([first[table.split[first] == s][:n] for s, n in zip(SPLITS, sizes)]))].reset_index(drop=True)
 
-# %% ../nbs/08_probing.ipynb #cell-011
+# %% ../nbs/08_probing.ipynb #cell-012
 def official_file(
     task: str,            # a name in `FILES`
     base: str = OFFICIAL,
@@ -107,7 +107,7 @@ def _parses(path: Path, pipeline: str | None) -> list:
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     return parse_with_spacy([line for line in lines if line.strip()], pipeline)
 
-# %% ../nbs/08_probing.ipynb #cell-015
+# %% ../nbs/08_probing.ipynb #cell-016
 REFERENCES = pd.DataFrame({"majority": [20.0, 0.5, 17.9, 5.0, 50.0, 50.0, 50.0, 50.0, 50.0, 50.0],
     "human": [100.0, 100.0, 84.0, 84.0, 98.0, 85.0, 88.0, 86.5, 81.2, 85.0],
     "best encoder of 2018": [99.3, 88.8, 63.8, 89.6, 83.6, 91.5, 95.1, 95.1, 73.6, 76.2]}, index=list(FILES))  # percent, official tasks
@@ -130,7 +130,7 @@ def without_model(
     rows = {t: dict(majority=_most_common(pd.Series("", table.index), table), **{"rule of -s and -d": _most_common(table.sentence.map(endings), table)} if t in ("Tense", "SubjNumber", "ObjNumber") else {}) for t, table in suite.items()}
     return pd.DataFrame(rows).T
 
-# %% ../nbs/08_probing.ipynb #cell-019
+# %% ../nbs/08_probing.ipynb #cell-020
 def control_labels(
     table: pd.DataFrame,  # a probing task
     seed: int = 0,        # of the labels
@@ -141,7 +141,7 @@ def control_labels(
     last = table.sentence.map(lambda s: next((w for w in reversed(s.lower().split()) if w[0].isalnum()), s))
     return table.assign(label=last.map({w: draw(w) for w in last.unique()}))
 
-# %% ../nbs/08_probing.ipynb #cell-022
+# %% ../nbs/08_probing.ipynb #cell-023
 def probe_model(
     model,                  # a teacher, a student, or a `Table`
     suite: dict[str, pd.DataFrame],  # task -> `split, label, sentence`
@@ -167,7 +167,7 @@ def probe_model(
         tables += [pd.read_csv(path).assign(task=task, control=c) for c, path in wanted.items()]
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/08_probing.ipynb #cell-026
+# %% ../nbs/08_probing.ipynb #cell-027
 def plot_layers(
     scores: pd.DataFrame,  # `chosen` ones: task, acc, and the columns named below
     x: str = "layer",      # column along the layers
@@ -194,7 +194,7 @@ def plot_layers(
     fig.tight_layout()
     return grid.flat[:len(tasks)]
 
-# %% ../nbs/08_probing.ipynb #cell-031
+# %% ../nbs/08_probing.ipynb #cell-032
 def read_published(
     folder: str | Path,  # of the study's files, e.g. `teacher_CoLA_avg_11.csv`
 ) -> pd.DataFrame:       # all settings: kind (teacher, student, embed), tuned (on which task), model, pooling, layer, and the columns of the files

@@ -6,7 +6,7 @@
 __all__ = ['Parse', 'SPACY', 'READINGS', 'Word', 'read_conllu', 'parse_with_spacy', 'arcs', 'length', 'depth', 'top_constituents',
            'bigram_shift', 'tense', 'coordination_inversion', 'even', 'treebank_suite']
 
-# %% ../nbs/07b_treebank.ipynb #cell-002
+# %% ../nbs/07b_treebank.ipynb #cell-003
 import random, zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import pandas as pd
 from .core import KdError, progress
 from .grammar import BINS, SPLITS, text
 
-# %% ../nbs/07b_treebank.ipynb #cell-005
+# %% ../nbs/07b_treebank.ipynb #cell-006
 @dataclass(frozen=True)
 class Word:
     "A token of a parsed sentence."
@@ -28,7 +28,7 @@ class Word:
 
 Parse = list[Word]  # one sentence
 
-# %% ../nbs/07b_treebank.ipynb #cell-006
+# %% ../nbs/07b_treebank.ipynb #cell-007
 def read_conllu(
     path: str | Path,  # a treebank in CoNLL-U (https://universaldependencies.org/format.html)
 ) -> list[Parse]:
@@ -83,7 +83,7 @@ def parse_with_spacy(
     return [[Word(t.text, t.pos_, t.morph.to_dict(), -1 if t.head.i == t.i else t.head.i - s.start, SPACY.get(t.dep_, t.dep_.split(":")[0].lower())) for t in s]
             for _, doc in zip(docs, nlp.pipe(sentences)) for s in doc.sents]
 
-# %% ../nbs/07b_treebank.ipynb #cell-011
+# %% ../nbs/07b_treebank.ipynb #cell-012
 def _children(parse: Parse, head: int, *rels: str) -> list[int]: return [i for i, w in enumerate(parse) if w.head == head and (not rels or w.rel in rels)]
 def _root(parse: Parse) -> int: return next(i for i, w in enumerate(parse) if w.head == -1)
 def _forms(parse: Parse) -> list[str]: return [w.form for w in parse]
@@ -132,7 +132,7 @@ def coordination_inversion(parse, rng):
 READINGS = {"Length": length, "WordContent": None, "Depth": depth, "TopConstituents": top_constituents, "BigramShift": bigram_shift, "Tense": tense,
             "SubjNumber": _number("nsubj"), "ObjNumber": _number("obj"), "CoordinationInversion": coordination_inversion}  # WordContent needs all sentences: see `_words`
 
-# %% ../nbs/07b_treebank.ipynb #cell-015
+# %% ../nbs/07b_treebank.ipynb #cell-016
 def _words(parses: list[Parse]) -> Iterator[tuple]:
     "WordContent: of a hundred words of middling frequency the one that a sentence holds; those that stand in more than every twentieth are too common."
     count = Counter(w.form for p in parses for w in p if len(w.form) >= 4 and w.form.islower() and w.form.isalpha())
