@@ -165,6 +165,7 @@ def probe_model(
         done = folder/"encodings"/task
         if done.exists(): shutil.rmtree(done.rename(done.with_name(f".{task}.part")))  # renamed first: a kill must leave no half of it
         tables += [pd.read_csv(path).assign(task=task, control=c) for c, path in wanted.items()]
+    shutil.rmtree(folder/"encodings", ignore_errors=True)  # what a kill may have left
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/08_probing.ipynb #cell-027
