@@ -2,7 +2,7 @@
 
     python benchmarks/probing.py sara=runs/sara sst2=runs/sst2 cola=runs/cola --work probing --out nbs/saved/probing.csv
 
-The runs are those of `kd-nb run --student bilstm,bert`. Stopped, it goes on; two of these at a time share the work, model by model (`--backwards` for the second).
+The runs are those of `kd-nb run --student bilstm,bert`; students `bilstm-scratch` and `bert-scratch` (`--embeddings scratch`) are probed where a run has them. Stopped, it goes on; two of these at a time share the work, model by model (`--backwards` for the second).
 """
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 from kd_nb.encodings import table_of, untrained
 from kd_nb.grammar import SPLITS
 from kd_nb.probe import chosen
-from kd_nb.probing import load_suite, probe_model
+from kd_nb.probing import load_suite, probe_model, without_model
 from kd_nb.students import load_student
 from kd_nb.teacher import load_teacher, minilm_folder
 
@@ -25,7 +25,8 @@ def jobs(runs):
     for kind in ("bilstm", "bert"): out["-", f"{kind}-untrained"] = lambda kind=kind: untrained(load_student(first/"students"/kind))
     for run, folder in runs.items():
         out[run, "teacher"] = lambda folder=folder: load_teacher(folder/"teacher")
-        for kind in ("bilstm", "bert"): out[run, kind] = lambda folder=folder, kind=kind: load_student(folder/"students"/kind)
+        for student in ("bilstm", "bert", "bilstm-scratch", "bert-scratch"):
+            if (folder/"students"/student).is_dir(): out[run, student] = lambda path=folder/"students"/student: load_student(path)
     return out
 
 
@@ -46,7 +47,8 @@ def main():
         scores = probe_model(load(), suite, args.work/run/model, f"{run}/{model}", control=f"{run}/{model}" in args.control)
         tables.append(scores.assign(run=run, model=model))
     best = chosen(pd.concat(tables), ["run", "model", "control", "task", "layer"])
-    best.round(2).to_csv(args.out, index=False)
+    references = without_model(suite).rename_axis("task").reset_index().melt("task", var_name="model", value_name="acc").dropna().assign(run="-", control=False)
+    pd.concat([best, references]).round(2).to_csv(args.out, index=False)
     print(f"{args.out}: {len(best)} layers; {', '.join(f'{s} {n}' for s, n in zip(SPLITS, (args.n_train, args.n_eval, args.n_eval)))} sentences a task")
 
 

@@ -48,14 +48,14 @@ class Table:
     tokenizer: Tokenizer  # turns sentences into rows
     weight: Tensor        # float[vocab_size, dim]
     pad_id: int = 0
-    special: bool = True
+    special: bool = False  # sentences are their words alone
     tokenise = SentenceClassifier.tokenise
 
 def table_of(model: SentenceClassifier) -> Table:
     "The word vectors of a teacher or student, without anything above them."
     if isinstance(model, Teacher): weight = model.model.get_input_embeddings().weight
     else: weight = torch.cat([t.weight for t in model.embedding.tables], 1)
-    return Table(model.tokenizer, weight.detach().clone(), model.pad_id, special=False)
+    return Table(model.tokenizer, weight.detach().clone(), model.pad_id)
 
 # %% ../nbs/07c_encodings.ipynb #cell-011
 @singledispatch
@@ -120,6 +120,7 @@ def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, lab
             file[rows.numpy()] = half.numpy()
     for file in files: file.flush()
 
+# %% ../nbs/07c_encodings.ipynb #cell-019
 def encode(
     model,                  # a teacher, a student, or a `Table`
     sentences: list[str],   # in any order
@@ -142,6 +143,7 @@ def encode(
     if not (folder/"about.json").is_file() or read_json(folder/"about.json") != about | dict(layers=len(paths)): raise KdError(f"'{folder}' holds encodings of other sentences, or by another model or pooling, or not all of them: delete it, or name another folder")
     return [np.load(path, mmap_mode="r") for path in paths]
 
+# %% ../nbs/07c_encodings.ipynb #cell-020
 def weights_digest(model) -> str:
     "A checksum of all weights that encode: a teacher's head, which is random before any training, is not one of them."
     state = {"weight": model.weight} if isinstance(model, Table) else (model.model.base_model if isinstance(model, Teacher) else model).state_dict()
@@ -149,7 +151,7 @@ def weights_digest(model) -> str:
     for name, w in sorted(state.items()): digest.update(name.encode() + w.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
-# %% ../nbs/07c_encodings.ipynb #cell-025
+# %% ../nbs/07c_encodings.ipynb #cell-027
 def untrained(
     model: SentenceClassifier,  # a teacher or a student; not changed
     seed: int = 0,

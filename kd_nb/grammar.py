@@ -291,13 +291,14 @@ def depth(rng, label, split):
         tree = sentence(g, None, min(3, round(3.2 * deep)))
         if tree_depth(tree) == int(label) and low <= len(tree.leaves()) <= high: return tree.leaves(), tree
 
+# %% ../nbs/07a_grammar.ipynb #cell-028
 def top_constituents(rng, label, split):
     "Nineteen sequences below the root, and all others."
     top = rng.choice(list(RARE)) if label == "OTHER" else label.removesuffix("_.")
     tree = sentence(Grammar(rng, rng.choice((0.15, 0.3, 0.5))), top, rng.choice((0, 1)))
     return tree.leaves(), tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-028
+# %% ../nbs/07a_grammar.ipynb #cell-029
 def tense(rng, label, split):
     "Is the main verb in the past or the present?"
     verb = rng.choice(of_split(verbs(), split))
@@ -321,7 +322,7 @@ def bigram_shift(rng, label, split):
     i = rng.choice([i for i in range(1, len(words) - 2) if len({tags[i], tags[i + 1], "RB"}) == 3 and words[i] != words[i + 1]] or [0])
     return (words[:i] + [words[i + 1], words[i]] + words[i + 2:], tree) if i else None
 
-# %% ../nbs/07a_grammar.ipynb #cell-029
+# %% ../nbs/07a_grammar.ipynb #cell-030
 WORDS = 100  # targets of WordContent; the official task has 1,000
 
 def targets() -> list[str]:
@@ -338,12 +339,12 @@ def word_content(rng, label, split):
     features = {}
     if verb: features = dict(verb=verb, tense="past")
     for _ in range(400):
-        if noun: features = {"subject": (noun, "sg")} if any(v.subject == noun.kind for v in ALL_VERBS) and rng.random() < 0.5 else {"object": (noun, "sg")}
+        if noun: features = {"subject": (noun, "sg")} if verbs(noun.kind) and rng.random() < 0.5 else {"object": (noun, "sg")}
         if kinds and kinds != ["any"]: features = {"object": (rng.choice(nouns(kinds[0])), rng.choice(("sg", "pl")))}
         tree = draw(rng, (0, 0, 1), **features)
         if [w for w in tree.leaves() if w in _TARGETS] == [label]: return tree.leaves(), tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-031
+# %% ../nbs/07a_grammar.ipynb #cell-032
 ODD_OBJECTS = {  # whom a verb takes for its object -> kinds of things that it cannot be done to
     ("person", "food"): "building vehicle instrument", ("person", "text"): "food plant", ("person", "vehicle"): "food plant", ("person", "clothing"): "animal food",
     ("person", "building"): "animal", ("person", "tool"): "building", ("person", "instrument"): "food animal clothing building", ("person", "plant"): "text clothing vehicle instrument",
@@ -374,7 +375,7 @@ def odd_man_out(rng, label, split):
     new = rng.choice(new)
     return [new if w == old else w for w in words], tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-033
+# %% ../nbs/07a_grammar.ipynb #cell-034
 LATER = "then later afterwards soon".split()
 
 def coordination_inversion(rng, label, split):
@@ -396,7 +397,7 @@ def coordination_inversion(rng, label, split):
     order = (0, 1, 2) if label == "O" else (2, 1, 0)
     return [w for i in order for w in tree[i].leaves()] + ["."], tree
 
-# %% ../nbs/07a_grammar.ipynb #cell-034
+# %% ../nbs/07a_grammar.ipynb #cell-035
 TASKS = {  # name -> labels, and how to draw a sentence
     "Length": ([str(i) for i in range(len(BINS))], length),
     "WordContent": (targets(), word_content),

@@ -6,16 +6,16 @@
 __all__ = ['GRID', 'FEW_CLASSES', 'Bank', 'Part', 'train_bank', 'probe', 'chosen']
 
 # %% ../nbs/07d_probe.ipynb #cell-003
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Sequence
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
+from torch.optim.adam import adam
 from .core import KdError, pick_device
 
 # %% ../nbs/07d_probe.ipynb #cell-007
-GRID = ((0, 0.), *((width, dropout) for width in (50, 100, 200) for dropout in (0., 0.1, 0.2)))  # units (0: logistic regression), dropout
+GRID = ((0, 0.), *((width, dropout) for dropout in (0., 0.1, 0.2) for width in (50, 100, 200)))  # units (0: logistic regression), dropout
 FEW_CLASSES = 8  # up to so many, one product for all settings costs less than one each
 
 def _uniform(rng: torch.Generator, fan_in: int, *shape: int) -> Tensor: return (2 * torch.rand(shape, generator=rng) - 1) * fan_in ** -0.5  # `nn.Linear`'s start
@@ -40,7 +40,7 @@ class Bank:
         self.second = [torch.cat([_uniform(rng, grid[i][0] or dim, 1, n, n_classes) for i in g], 2) for g, n in zip(self.groups, inputs)]
         self.bias = [torch.cat([_uniform(rng, grid[i][0] or dim, 1, 1, n_classes) for i in g], 2) for g in self.groups]
         self.first, self.second, self.bias = ([p.repeat(n_layers, 1, 1).to(device) for p in ps] for ps in (self.first, self.second, self.bias))
-        self._prepare({})
+        self._prepare({p: (torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters()}, 0)
         for weight, block in zip(self.second, self.blocks): weight.mul_(block)
 
     def parameters(self) -> list[Tensor]: return [*self.first, *self.second, *self.bias]
@@ -50,16 +50,16 @@ class Bank:
         "Places in the grid of those that are left, in the order of the logits."
         return [i for g in self.groups for i in g]
 
-    def _prepare(self, state: dict):
-        "What follows from the settings that are left: columns, dropout, blocks, gradients, and Adam with its `state`."
+    def _prepare(self, moments: dict[Tensor, tuple[Tensor, Tensor]], steps: int):
+        "What follows from the settings that are left: columns, dropout, blocks, gradients, and Adam's moments and counts of steps."
         ends = np.cumsum([0] + [sum(self.grid[i][0] for i in g) for g in self.groups])
         self.columns = [slice(a, b) for a, b in zip(ends, ends[1:])]
         rate = torch.tensor([self.grid[i][1] for i in self.settings for _ in range(self.grid[i][0])], device=self.device)
-        self.limit, self.scale = (65536 * rate - 32768).round().to(torch.int16), 1 / (1 - rate)
+        self.undropped = int((rate > 0).cumsum(0).eq(0).sum())  # so many units come before the first with dropout
+        self.limit, self.scale = (65536 * rate - 32768).round().to(torch.int16)[self.undropped:], 1 / (1 - rate[self.undropped:])
         self.blocks = [torch.block_diag(*(torch.ones(self.grid[i][0] or len(w[0]), self.n_classes) for i in g)).to(self.device) for g, w in zip(self.groups, self.second)]
         for p in self.parameters(): p.grad = torch.empty_like(p)
-        self.opt = torch.optim.Adam(self.parameters(), lr=1e-3, fused=True)
-        self.opt.state.update(state)
+        self.moments, self.steps = moments, [torch.tensor(float(steps), device=self.device) for _ in self.parameters()]
         self.buffers = {}
 
 # %% ../nbs/07d_probe.ipynb #cell-008
@@ -70,7 +70,7 @@ def _inputs(self: Bank, x: Tensor, h: Tensor, columns: slice) -> Tensor: return 
 def hidden(self: Bank, x: Tensor, mask: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     "Hidden units of all settings: float[n_layers, n, units]."
     h = torch.baddbmm(self.first[1], x, self.first[0], out=out)
-    if mask is not None: h.mul_(mask)
+    if mask is not None: h[:, :, self.undropped:].mul_(mask)
     return h.sigmoid_()
 
 @patch
@@ -81,15 +81,16 @@ def logits(self: Bank, x: Tensor, h: Tensor) -> Tensor:
 
 @patch
 def mask(self: Bank, n: int) -> Tensor:
-    "Dropout for n sentences, from 16 random bits a unit: float[n, units]."
+    "Dropout for n sentences, from 16 random bits a unit, for all units from the first that has some: float[n, units - undropped]."
     count = n * len(self.limit)
     bits = torch.randint(-2**63, 2**63 - 1, (-(-count // 4),), generator=self.rng, device=self.device).view(torch.int16)[:count].view(n, -1)
-    return torch.where(bits >= self.limit, self.scale, 0.)
+    return torch.ge(bits, self.limit, out=self.scale.new_empty(bits.shape)).mul_(self.scale)
 
+# %% ../nbs/07d_probe.ipynb #cell-009
 @patch
 def gradients(self: Bank, x: Tensor, y: Tensor, mask: Tensor):
     "Put the gradient of all cross-entropies (mean over sentences, sum over probes) into the parameters' `.grad`; `y` is one-hot, float[n, n_classes]."
-    h, dh = self.buffers.setdefault(x.shape[1], [x.new_empty(len(x), x.shape[1], len(self.limit)) for _ in range(2)])
+    h, dh = self.buffers.setdefault(x.shape[1], [x.new_empty(len(x), x.shape[1], self.first[0].shape[2]) for _ in range(2)])
     self.hidden(x, mask, h)
     d = self.logits(x, h).softmax(-1).sub_(y[:, None]).div_(x.shape[1]).flatten(2)
     parts = d.split([w.shape[2] for w in self.second], 2)
@@ -100,26 +101,28 @@ def gradients(self: Bank, x: Tensor, y: Tensor, mask: Tensor):
             weight.grad.mul_(block)
             torch.bmm(part, weight.transpose(1, 2), out=dh[:, :, columns])
     torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
-    dh.mul_(mask)
+    dh[:, :, self.undropped:].mul_(mask)
     torch.bmm(x.transpose(1, 2), dh, out=self.first[0].grad); torch.sum(dh, 1, keepdim=True, out=self.first[1].grad)
 
 @patch
 def step(self: Bank, x: Tensor, y: Tensor):
     "Learn from the vectors of one batch, `x` float[n_layers, n, dim], and its classes, `y` float[n, n_classes]."
     self.gradients(x, y, self.mask(x.shape[1]))
-    self.opt.step()
+    means, squares = zip(*(self.moments[p] for p in self.parameters()))
+    adam(self.parameters(), [p.grad for p in self.parameters()], means, squares, [], self.steps, fused=True,  # `torch.optim.Adam` without its class, which takes longer than the sum
+         amsgrad=False, beta1=0.9, beta2=0.999, lr=1e-3, weight_decay=0., eps=1e-8, maximize=False)
 
-# %% ../nbs/07d_probe.ipynb #cell-012
+# %% ../nbs/07d_probe.ipynb #cell-013
 @patch
 def keep(self: Bank, layers: Tensor, settings: Tensor):
     "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
     left = {i for i, on in zip(self.settings, settings.tolist()) if on}
     units = torch.tensor([i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
-    state = {}
+    moments = {}
     def cut(p, rows, columns):
         def part(t): return (t[layers] if rows is None else t[layers][:, rows])[:, :, columns].contiguous()
         new = part(p)
-        state[new] = {k: part(v) if v.dim() else v for k, v in self.opt.state[p].items()}
+        moments[new] = tuple(part(m) for m in self.moments[p])
         return new
     self.first = [cut(p, None, units) for p in self.first]
     seconds = []
@@ -129,9 +132,9 @@ def keep(self: Bank, layers: Tensor, settings: Tensor):
         classes = torch.tensor([i in left for i in group for _ in range(self.n_classes)], device=self.device)
         seconds.append((kept, cut(weight, units[columns] if columns.stop > columns.start else None, classes), cut(bias, None, classes)))
     self.groups, self.second, self.bias = map(list, zip(*seconds))
-    self._prepare(state)
+    self._prepare(moments, int(self.steps[0]))
 
-# %% ../nbs/07d_probe.ipynb #cell-016
+# %% ../nbs/07d_probe.ipynb #cell-017
 @dataclass
 class Part:
     "One part of a probing task: vectors float[n_layers, n, dim], classes int64[n]."
@@ -143,6 +146,7 @@ def _accuracy(bank: Bank, part: Part) -> Tensor:
     right = [(bank.logits(x, bank.hidden(x)).argmax(-1) == y[:, None]).sum(1) for x, y in zip(part.x.split(512, 1), part.y.split(512))]
     return (sum(right) / len(part.y)).cpu()
 
+# %% ../nbs/07d_probe.ipynb #cell-018
 def train_bank(
     parts: dict[str, Part],  # `tr`, `va` and `te`
     n_classes: int,
@@ -175,7 +179,7 @@ def train_bank(
         tr = parts["tr"]
     return best, test, trained
 
-# %% ../nbs/07d_probe.ipynb #cell-017
+# %% ../nbs/07d_probe.ipynb #cell-019
 def probe(
     layers: Sequence[np.ndarray],  # encodings of all sentences, float[n, size] each; may be mapped from disk
     table: pd.DataFrame,           # a probing task: `split` (tr, va, te) and `label`, a row a sentence
@@ -199,26 +203,19 @@ def probe(
         found = train_bank(parts, len(names), grid, seed)
         return [dict(layer=k, devacc=100 * dev, acc=100 * acc, ndev=len(rows["va"]), ntest=len(rows["te"]), nhid=nhid, dropout=dropout, passes=passes)
                 for i, k in enumerate(group) for (nhid, dropout), dev, acc, passes in zip(grid, *(t[i].tolist() for t in found))]
-    return pd.DataFrame([row for found in _side_by_side(train, _groups(layers, memory), device) for row in found])
+    return pd.DataFrame([row for group in _groups(layers, memory) for row in train(group)])
 
+# %% ../nbs/07d_probe.ipynb #cell-020
 def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
-    "Layers of one size, in groups of like length, of which four fit into the memory at once: four layers at most, whose weights a CPU's cache still holds."
+    "Layers of one size, in groups of like length that fit into the memory: seven layers at most, so that a CPU's cache still holds their weights."
     groups = []
     for size in dict.fromkeys(layer.shape[1] for layer in layers):
         same = [k for k, layer in enumerate(layers) if layer.shape[1] == size]
-        most = min(4, max(1, int(memory / 4 / (4 * layers[same[0]].size))))
+        most = max(1, min(7, int(memory / (4 * layers[same[0]].size))))
         groups += [g.tolist() for g in np.array_split(same, -(-len(same) // most))]
     return groups
 
-def _side_by_side(f: Callable, items: list, device: torch.device) -> list:
-    "`f` of each item, in order: on a CPU up to four at a time share its threads, which wastes less than all threads on one of them."
-    n = torch.get_num_threads()
-    workers = min(n, 4, len(items)) if device.type == "cpu" else 1
-    if workers < 2: return [f(item) for item in items]
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(n // workers,)) as pool: return list(pool.map(f, items))
-    finally: torch.set_num_threads(n)
-
+# %% ../nbs/07d_probe.ipynb #cell-021
 def chosen(
     scores: pd.DataFrame,  # what `probe` returns, perhaps with more columns
     by: Sequence[str] = ("layer",),  # columns that name a probed layer

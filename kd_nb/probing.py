@@ -77,6 +77,7 @@ def official_file(
     with whole(path) as part: part.write_bytes(content)
     return path
 
+# %% ../nbs/08_probing.ipynb #cell-013
 def load_suite(
     source: str = "made",  # made, senteval, a folder of files in SentEval's format, a .conllu file, or a file of sentences, one a line
     tasks: Sequence[str] | None = None,  # names in `FILES`; None: all that the source has
@@ -96,6 +97,7 @@ def load_suite(
     if missing: raise KdError(f"{source} has no sentences for {', '.join(missing)}" + (f": no {', '.join(FILES[t] for t in missing)}" if path.is_dir() else ""))
     return found
 
+# %% ../nbs/08_probing.ipynb #cell-014
 def _parses(path: Path, pipeline: str | None) -> list:
     "The sentences of a treebank, or of a text file through spaCy."
     if not path.is_file():
@@ -107,7 +109,7 @@ def _parses(path: Path, pipeline: str | None) -> list:
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     return parse_with_spacy([line for line in lines if line.strip()], pipeline)
 
-# %% ../nbs/08_probing.ipynb #cell-016
+# %% ../nbs/08_probing.ipynb #cell-018
 REFERENCES = pd.DataFrame({"majority": [20.0, 0.5, 17.9, 5.0, 50.0, 50.0, 50.0, 50.0, 50.0, 50.0],
     "human": [100.0, 100.0, 84.0, 84.0, 98.0, 85.0, 88.0, 86.5, 81.2, 85.0],
     "best encoder of 2018": [99.3, 88.8, 63.8, 89.6, 83.6, 91.5, 95.1, 95.1, 73.6, 76.2]}, index=list(FILES))  # percent, official tasks
@@ -130,7 +132,7 @@ def without_model(
     rows = {t: dict(majority=_most_common(pd.Series("", table.index), table), **{"rule of -s and -d": _most_common(table.sentence.map(endings), table)} if t in ("Tense", "SubjNumber", "ObjNumber") else {}) for t, table in suite.items()}
     return pd.DataFrame(rows).T
 
-# %% ../nbs/08_probing.ipynb #cell-020
+# %% ../nbs/08_probing.ipynb #cell-022
 def control_labels(
     table: pd.DataFrame,  # a probing task
     seed: int = 0,        # of the labels
@@ -141,7 +143,7 @@ def control_labels(
     last = table.sentence.map(lambda s: next((w for w in reversed(s.lower().split()) if w[0].isalnum()), s))
     return table.assign(label=last.map({w: draw(w) for w in last.unique()}))
 
-# %% ../nbs/08_probing.ipynb #cell-023
+# %% ../nbs/08_probing.ipynb #cell-025
 def probe_model(
     model,                  # a teacher, a student, or a `Table`
     suite: dict[str, pd.DataFrame],  # task -> `split, label, sentence`
@@ -168,7 +170,7 @@ def probe_model(
     shutil.rmtree(folder/"encodings", ignore_errors=True)  # what a kill may have left
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/08_probing.ipynb #cell-027
+# %% ../nbs/08_probing.ipynb #cell-029
 def plot_layers(
     scores: pd.DataFrame,  # `chosen` ones: task, acc, and the columns named below
     x: str = "layer",      # column along the layers
@@ -195,7 +197,7 @@ def plot_layers(
     fig.tight_layout()
     return grid.flat[:len(tasks)]
 
-# %% ../nbs/08_probing.ipynb #cell-032
+# %% ../nbs/08_probing.ipynb #cell-034
 def read_published(
     folder: str | Path,  # of the study's files, e.g. `teacher_CoLA_avg_11.csv`
 ) -> pd.DataFrame:       # all settings: kind (teacher, student, embed), tuned (on which task), model, pooling, layer, and the columns of the files
@@ -213,6 +215,7 @@ def read_published(
     if not tables: raise KdError(f"'{folder}' holds no .csv files")
     return pd.concat(tables, ignore_index=True)
 
+# %% ../nbs/08_probing.ipynb #cell-035
 def peaks(
     scores: pd.DataFrame,  # `chosen` ones of one model: task, layer, devacc, acc
 ) -> pd.DataFrame:         # a row a task: the layer that is best on the evaluation part, its accuracy, and what is left at the last

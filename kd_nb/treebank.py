@@ -60,6 +60,7 @@ def _parse(path: Path, rows: list[tuple[int, list[str]]]) -> Parse:
     else: raise KdError(f"{path}, line {rows[0][0]}: the sentence has {sum(w.head == -1 for w in words)} roots instead of one")
     return words
 
+# %% ../nbs/07b_treebank.ipynb #cell-008
 def _steps(words: Parse, i: int) -> int:
     "Arcs from a word up to the root; more than there are words if they go in a circle."
     n = 0
@@ -68,6 +69,7 @@ def _steps(words: Parse, i: int) -> int:
 
 SPACY = {"dobj": "obj", "nsubjpass": "nsubj", "auxpass": "aux"}  # what spaCy's English pipelines call otherwise
 
+# %% ../nbs/07b_treebank.ipynb #cell-009
 def parse_with_spacy(
     sentences: list[str],  # untokenised
     pipeline: str,         # an installed pipeline, e.g. en_core_web_sm, or its folder
@@ -83,7 +85,7 @@ def parse_with_spacy(
     return [[Word(t.text, t.pos_, t.morph.to_dict(), -1 if t.head.i == t.i else t.head.i - s.start, SPACY.get(t.dep_, t.dep_.split(":")[0].lower())) for t in s]
             for _, doc in zip(docs, nlp.pipe(sentences)) for s in doc.sents]
 
-# %% ../nbs/07b_treebank.ipynb #cell-012
+# %% ../nbs/07b_treebank.ipynb #cell-014
 def _children(parse: Parse, head: int, *rels: str) -> list[int]: return [i for i, w in enumerate(parse) if w.head == head and (not rels or w.rel in rels)]
 def _root(parse: Parse) -> int: return next(i for i, w in enumerate(parse) if w.head == -1)
 def _forms(parse: Parse) -> list[str]: return [w.form for w in parse]
@@ -102,6 +104,7 @@ def top_constituents(parse, rng):
     root = _root(parse)
     return "_".join("root" if i == root else parse[i].rel for i in sorted([root, *_children(parse, root)])), _forms(parse), None
 
+# %% ../nbs/07b_treebank.ipynb #cell-015
 def bigram_shift(parse, rng):
     words = _forms(parse)
     if rng.random() < 0.5: return "O", words, None
@@ -132,7 +135,7 @@ def coordination_inversion(parse, rng):
 READINGS = {"Length": length, "WordContent": None, "Depth": depth, "TopConstituents": top_constituents, "BigramShift": bigram_shift, "Tense": tense,
             "SubjNumber": _number("nsubj"), "ObjNumber": _number("obj"), "CoordinationInversion": coordination_inversion}  # WordContent needs all sentences: see `_words`
 
-# %% ../nbs/07b_treebank.ipynb #cell-016
+# %% ../nbs/07b_treebank.ipynb #cell-019
 def _words(parses: list[Parse]) -> Iterator[tuple]:
     "WordContent: of a hundred words of middling frequency the one that a sentence holds; those that stand in more than every twentieth are too common."
     count = Counter(w.form for p in parses for w in p if len(w.form) >= 4 and w.form.islower() and w.form.isalpha())
@@ -167,6 +170,7 @@ def even(
     out = [(s, label, line) for s in SPLITS for label in labels for line in random.Random(label).sample(pools[s][label], each[s])]
     return pd.DataFrame(out, columns=["split", "label", "sentence"])
 
+# %% ../nbs/07b_treebank.ipynb #cell-020
 def treebank_suite(
     parses: list[Parse],
     sizes: tuple = (5000, 1000, 1000),
