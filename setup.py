@@ -21,7 +21,7 @@ setup(
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=[name, f"{name}.*"]),
     # keyed by the package's name: an empty key would also match packages that are not ours
-    package_data={name: ["corpora/*.md", "corpora/*/*.md", "corpora/*/*.tsv"]}, include_package_data=False,
+    package_data={name: ["py.typed", "corpora/*.md", "corpora/*/*.md", "corpora/*/*.tsv"]}, include_package_data=False,
     install_requires=cfg["requirements"].split(),
     # every `*_requirements` key is an extra: dev_requirements -> kd_nb[dev]
     extras_require={k[:-len(extra)]: v.split() for k, v in cfg.items() if k.endswith(extra)},

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['KdError', 'check_name', 'whole', 'write_json', 'read_json', 'open_run', 'check_writable', 'progress', 'pick_device',
-           'fast_bf16', 'autocast', 'processes', 'cache_folder', 'set_style']
+           'fast_bf16', 'autocast', 'processes', 'cache_folder', 'set_style', 'save_figure']
 
 # %% ../nbs/00_core.ipynb #cell-003
 import difflib, json, os, shutil, sys, time
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Callable, Iterable, Iterator
 import torch
 
 # %% ../nbs/00_core.ipynb #cell-005
@@ -153,3 +153,14 @@ def set_style():
     import seaborn as sns
     sns.set_theme(style="whitegrid", palette="colorblind", rc={"figure.figsize": (7, 3.5), "figure.dpi": 96,
         "axes.spines.top": False, "axes.spines.right": False, "savefig.bbox": "tight"})
+
+def save_figure(
+    path: str | Path,  # the PNG file
+    draw: Callable,    # returns the matplotlib Axes, or one of the Axes, of the figure
+):
+    "Draw in our style without a screen, and save the figure whole or not at all."
+    import matplotlib, matplotlib.pyplot as plt
+    backend = matplotlib.get_backend()
+    plt.switch_backend("agg"); set_style()
+    with whole(path) as part: draw().figure.savefig(part, format="png", dpi=96)
+    plt.close("all"); plt.switch_backend(backend)

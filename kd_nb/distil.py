@@ -25,11 +25,13 @@ from .training import Batches, SentenceClassifier, fit, only_rows
 def student_recipe(
     kind: str,    # "bilstm" or "bert"
     n_rows: int,  # sentences in the transfer set
-) -> dict:        # epochs, lr, batch_size, warmup_ratio, betas
+    optimizer: str = "adam",  # a name in `kd_nb.training.OPTIMIZERS`
+) -> dict:        # epochs, lr, batch_size, warmup_ratio, betas, optimizer, decay
     "Defaults: the study's for large transfer sets, a higher learning rate and smaller batches for small ones."
-    large = n_rows >= 50_000
-    if kind == "bilstm": return dict(epochs=30, lr=5e-4 if large else 2e-3, batch_size=32, warmup_ratio=0., betas=(0.9, 0.999))
-    return dict(epochs=60 if large else 30, lr=5e-4 if large else 1e-3, batch_size=128 if large else 32, warmup_ratio=0.25 if large else 0.1, betas=(0.9, 0.98))
+    large, both = n_rows >= 50_000, dict(optimizer=optimizer, decay=True)
+    if kind == "bilstm": recipe = dict(epochs=30, lr=5e-4 if large else 2e-3, batch_size=32, warmup_ratio=0., betas=(0.9, 0.999))
+    else: recipe = dict(epochs=60 if large else 30, lr=5e-4 if large else 1e-3, batch_size=128 if large else 32, warmup_ratio=0.25 if large else 0.1, betas=(0.9, 0.98))
+    return recipe | both | (dict(lr=1.) if optimizer == "adadelta" else {})
 
 # %% ../nbs/07_distil.ipynb #cell-008
 INSIDE = ("hint", "nst", "attention", "derivative")
@@ -98,10 +100,13 @@ def distil(
     batch_size: int = 32,  # sentences a step
     warmup_ratio: float = 0.,  # share of steps with rising learning rate
     betas: tuple = (0.9, 0.999),  # Adam's
+    optimizer: str = "adam",  # a name in `kd_nb.training.OPTIMIZERS`
+    decay: bool = True,  # does the learning rate fall to 0?
     clip: float = 30.,  # largest norm of the gradient
     seed: int = 0,      # order and dropout
     label: str = "student",  # name in progress lines
     inside: Inside | None = None,  # what the student shall follow beside the logits
+    after_epoch: Callable | None = None,  # see `kd_nb.training.fit`
 ) -> pd.DataFrame:      # a row an epoch, see `kd_nb.training.fit`
     "Train a student on a transfer set; the epoch with the best selection score is kept."
     tokens = [student.tokenise(ds.select_columns("sentence")["sentence"]) for ds in (transfer, select)]
@@ -113,7 +118,7 @@ def distil(
             loss = lambda z, target: on_logits(z, target[:2]) + inside.weight * model.inside(target[2])
         batches = Batches(small, *targets(transfer), *extra, batch_size=batch_size)
         return fit(model, batches, loss, lambda: score(metric, gold, student.logits(small_select).argmax(1)),
-                   folder, epochs, lr, warmup_ratio, betas, clip=clip, seed=seed, label=label)
+                   folder, epochs, lr, warmup_ratio, betas, optimizer=optimizer, decay=decay, clip=clip, seed=seed, label=label, after_epoch=after_epoch)
 
 # %% ../nbs/07_distil.ipynb #cell-016
 def plot_agreement(

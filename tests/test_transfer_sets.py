@@ -11,7 +11,7 @@ RULES = [*ARGS, "--augment", "rules", "--n-augment", "5000"]
 # accelerate starts several processes on a CPU with --multi_gpu only; with --cpu it starts one
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
           "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
-PIPELINE = ["-m", "kd_nb.pipeline"]
+PIPELINE = ["-m", "kd_nb"]
 
 
 def environment(tmp_path, name):

@@ -46,13 +46,13 @@ def far(site, tmp_path):
 
 def test_wheel_holds_modules_corpora_and_entry_points(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    source = [f for f in (root/"kd_nb").rglob("*") if f.suffix in (".py", ".tsv", ".md") and "__pycache__" not in f.parts]
+    source = [f for f in (root/"kd_nb").rglob("*") if f.suffix in (".py", ".tsv", ".md", ".typed") and "__pycache__" not in f.parts]
     missing = {f.relative_to(root).as_posix() for f in source} - set(names)
     assert not missing
     assert "kd_nb/_modidx.py" in names and any(n.endswith(".tsv") for n in names)
     entry = next(n for n in names if n.endswith("entry_points.txt"))
     text = zipfile.ZipFile(wheel).read(entry).decode()
-    assert "kd-nb = kd_nb.pipeline:main" in text and "kd_nb = kd_nb._modidx:d" in text
+    assert "kd-nb = kd_nb.cli:main" in text and "kd_nb = kd_nb._modidx:d" in text
     assert not [n for n in names if n.split("/")[0] not in ("kd_nb", entry.split("/")[0])]  # nothing but ours
 
 

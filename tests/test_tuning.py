@@ -1,0 +1,68 @@
+"""Promise: `kd-nb tune` loses nothing: two processes share one study, a killed one goes on, each trial is a run, and dev is not looked at."""
+import os, re, shlex, signal, subprocess
+
+import pandas as pd, pytest
+
+from conftest import COMMAND
+
+FAST = ["--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--width", "1/16", "--mode", "static"]
+
+
+def start(tmp_path, *args):
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen([COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env)
+
+
+@pytest.fixture
+def labelled(kd_nb, tmp_path):
+    "A run with a teacher and a transfer set."
+    assert kd_nb("label", *FAST, "--name", "r").returncode == 0
+    return tmp_path/"runs/r"
+
+
+def test_two_processes_share_a_search(labelled, tmp_path):
+    both = [start(tmp_path, "tune", "runs/r", "--trials", "8", "--epochs", "2") for _ in range(2)]
+    said = [p.communicate(timeout=600)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    table = pd.read_csv(labelled/"tuning/bilstm-joint/joint.csv")
+    assert 8 <= len(table) <= 9 and table.number.is_unique  # the last two may begin at the same time
+    assert table.process.nunique() == 2 and table.front.any()
+    assert not (labelled/"predictions").exists()  # dev and test were not asked
+    page = (labelled/"report.html").read_text()
+    assert "Choosing a student" in page and '<img alt="tuning bilstm joint front"' in page
+
+
+def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_path):
+    args = ["tune", "runs/r", "--steps", "optimizer,lr", "--epochs", "3"]
+    with start(tmp_path, *args) as p:
+        epochs = 0
+        for line in p.stdout:
+            epochs += "epoch" in line
+            if epochs == 5: p.send_signal(signal.SIGKILL); break  # in the second trial
+    home = labelled/"tuning/bilstm"
+    first = {f: f.stat().st_mtime_ns for f in home.glob("*/trial.json")}
+    assert len(first) == 1
+    again = kd_nb(*args)
+    assert again.returncode == 0 and "continuing after epoch" in again.stdout, again.stderr
+    assert all(f.stat().st_mtime_ns == t for f, t in first.items())
+    table = pd.read_csv(home/"steps.csv")
+    assert table.groupby("step").best.sum().tolist() == [1, 1] and len(list(home.glob("*/trial.json"))) == table.trial.nunique()
+    for step in ("lr", "optimizer"): assert (labelled/f"figures/tuning-bilstm-{step}.png").exists()
+    assert not (labelled/"predictions").exists()
+
+    trial = table.trial[table.best].iloc[-1]
+    assert kd_nb("predict", home/trial, stdin="not a dull minute\n").returncode == 0
+    command = shlex.split(re.search("(kd-nb run .*)", again.stdout)[1])[1:]
+    done = kd_nb(*command)
+    assert done.returncode == 0 and "teacher: done before" in done.stdout and "bilstm: done before" in done.stdout, done.stderr
+    assert (home/trial/"report.html").exists() and (home/trial/"metrics.json").exists() and (labelled/"teacher/model.safetensors").exists()
+
+
+def test_wrong_options_are_named_before_anything_is_trained(labelled, kd_nb):
+    for args, word in ((["--steps", "rate"], "unknown step"), (["--trials", "0"], "--trials"), (["--trials", "3", "--steps", "lr"], "leave out --steps"),
+                       (["--student", "lstm"], "did you mean 'bilstm'"), (["--epochs", "0"], "--epochs"), (["--name", "a/b"], "without slashes")):
+        r = kd_nb("tune", "runs/r", *args)
+        assert r.returncode == 2 and word in r.stderr and "Traceback" not in r.stderr, (args, r.stderr)
+    assert not list((labelled/"tuning").glob("*/*/students"))
+    r = kd_nb("tune", "runs/nothing")
+    assert r.returncode == 2 and "no run in" in r.stderr
