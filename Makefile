@@ -1,5 +1,5 @@
 # Every target sets itself up: `make demo` works on a machine that has only Python 3.10+ and a package index.
-.PHONY: help setup demo test export clean-nbs readme check-sync docs
+.PHONY: help setup demo lab test export clean-nbs readme check-sync docs
 .DEFAULT_GOAL := help
 bin := .venv/bin
 
@@ -11,6 +11,10 @@ setup: ## make .venv and install everything (instant when nothing changed)
 
 demo: setup ## distil the packaged MiniLM teacher into a BiLSTM on the built-in intents task
 	@$(bin)/kd-nb run --task mini-intents --teacher minilm --name demo
+
+# The environment's own kernel, whatever kernels the user has elsewhere; only this machine can reach it.
+lab: setup ## open the notebooks in JupyterLab, on 127.0.0.1
+	@cd nbs && JUPYTER_PREFER_ENV_PATH=1 ../$(bin)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # One thread a worker: two workers with all threads each are several times slower than two with one.
 test: setup ## run the notebooks and tests/

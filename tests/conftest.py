@@ -1,10 +1,12 @@
 """What several tests share: the command as a user calls it, and real data where it is at hand."""
-import os, subprocess, sys
+import os, shutil, subprocess, sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 COMMAND = str(Path(sys.executable).with_name("kd-nb"))
+BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
 
 
 @pytest.fixture
@@ -22,3 +24,18 @@ def real_data():
     root = os.environ.get("KD_NB_DATA")
     if not root or not Path(root).is_dir(): pytest.skip("KD_NB_DATA names no folder of real data")
     return Path(root)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    "Headless Chromium that finds no host but this one."
+    if not BROWSER or not shutil.which("chromedriver"): pytest.skip("needs Chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for a in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "window-size=1200,1600"): options.add_argument(f"--{a}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.set_script_timeout(60)
+    yield driver
+    driver.quit()

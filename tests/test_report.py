@@ -5,7 +5,6 @@ import pandas as pd, pytest
 
 FAST = ["--teacher", "minilm", "--teacher-epochs", "4", "--epochs", "3", "--width", "1/8"]
 NASTY = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\"> what a film"
-BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +22,6 @@ def run(tmp_path_factory):
         assert r.returncode == 0, r.stderr
     assert "kd-nb speed runs/r adds: Speed and size" in r.stdout and "kd-nb probe" in r.stdout
     return tmp/"runs/r"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    "Headless Chromium that finds no host."
-    if not BROWSER or not shutil.which("chromedriver"): pytest.skip("needs Chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for a in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "host-resolver-rules=MAP * ~NOTFOUND", "window-size=1200,1600"): options.add_argument(f"--{a}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.set_script_timeout(60)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
