@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from kd_nb.analysis import model_of
 from kd_nb.calibration import apply_temperature, calibration, fit_temperature
 from kd_nb.core import KdError
 from kd_nb.errors import aligned, read_predictions
-from kd_nb.pipeline import data_of, model_of, predict_splits, read_config
+from kd_nb.pipeline import data_of, predict_splits, read_config
 
 
 def rows(run, students):

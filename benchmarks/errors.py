@@ -6,7 +6,8 @@ The models are random: a teacher that is right four times in five, students that
 """
 import argparse, resource, time
 
-import numpy as np, pandas as pd
+import matplotlib
+import numpy as np, pandas as pd, torch
 
 from kd_nb.calibration import BINNINGS, apply_temperature, calibration, fit_temperature, plot_reliability, reliability_bins
 from kd_nb.errors import (aligned, by_confidence, compare, confusion, correlation, mean_confidence, most_confused, only_teacher_right, only_teacher_sure, overlap, per_class, plot_confidence,
@@ -24,12 +25,12 @@ def made_up(rows, models, classes):
 
 
 def main():
-    import matplotlib; matplotlib.use("agg")
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--rows", type=int, default=1_000_000)
     p.add_argument("--models", type=int, default=3)
     p.add_argument("--classes", type=int, default=57)
     args = p.parse_args()
+    matplotlib.use("agg")
     tables, names = made_up(args.rows, args.models, args.classes)
     teacher, *students = tables
     first = tables[students[0]]
@@ -37,18 +38,20 @@ def main():
     parts = {"aligned": lambda: aligned(tables), "by_confidence": lambda: [by_confidence(t, right, 20, least) for t in tables.values() for right in (True, False) for least in (True, False)],
         "mean_confidence": lambda: mean_confidence(tables), "plot_confidence": lambda: plot_confidence(tables), "correlation": lambda: correlation(tables),
         "overlap": lambda: [overlap(tables, right) for right in (True, False)], "right_by_one": lambda: right_by_one(tables, students), "sure_by_one": lambda: sure_by_one(tables, students),
-        "only_teacher_right": lambda: only_teacher_right(tables, teacher, students), "only_teacher_sure": lambda: only_teacher_sure(tables, teacher, students), "compare": lambda: [compare(tables, teacher, s, "micro_f1") for s in students], "compare (macro F1)": lambda: compare(tables, teacher, students[0], "macro_f1"),
+        "only_teacher_right": lambda: only_teacher_right(tables, teacher, students), "only_teacher_sure": lambda: only_teacher_sure(tables, teacher, students), 
+        "compare (micro F1)": lambda: [compare(tables, teacher, s, "micro_f1") for s in students], "compare (macro F1)": lambda: [compare(tables, teacher, s, "macro_f1") for s in students],
+        "compare (MCC)": lambda: [compare(tables, teacher, s, "mcc") for s in students],
         "confusion": lambda: [(confusion(t), most_confused(t), per_class(t)) for t in tables.values()], "plot_confusion": lambda: plot_confusion(first),
         "reliability": lambda: [reliability_bins(t, 10, e) for t in tables.values() for e in BINNINGS], "calibration": lambda: calibration(tables, names),
         "temperature": lambda: apply_temperature(first, fit_temperature(held_out, names)), "plot_reliability": lambda: plot_reliability(tables)}
-    before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, {}
+    before, times, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, {}, time.process_time()
     for name, part in parts.items():
         start = time.perf_counter()
         part()
         times[name] = time.perf_counter() - start
-    print(f"{args.rows:,} made-up predictions x {args.models} models x {args.classes} classes")
+    print(f"{args.rows:,} made-up predictions x {args.models} models x {args.classes} classes, {torch.get_num_threads()} threads")
     print(pd.Series(times, name="s").sort_values(ascending=False).round(2).to_string())
-    print(f"together {sum(times.values()):.1f} s; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before:.2f} GB were needed to make the tables")
+    print(f"together {sum(times.values()):.1f} s ({time.process_time() - cpu:.1f} s of processor time); peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before:.2f} GB were needed to make the tables")
 
 
 if __name__ == "__main__":

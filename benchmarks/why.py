@@ -7,8 +7,9 @@ For each set of perturbations: `perturbed-<set>.csv`, all its sentences scored b
 import argparse
 from pathlib import Path
 
+from kd_nb.analysis import model_of
 from kd_nb.core import write_json
-from kd_nb.pipeline import model_of, read_config, student_names
+from kd_nb.pipeline import read_config, student_names
 from kd_nb.report import explain
 from kd_nb.why import perturbed, prefix_curve, read_perturbations
 

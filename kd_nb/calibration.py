@@ -12,7 +12,7 @@ import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from scipy import stats
 from scipy.optimize import minimize_scalar
 from .core import KdError, check_name
-from .errors import Tables, checked, hits
+from .errors import Tables, checked, hits, logits_of
 
 # %% ../nbs/09a_calibration.ipynb #cell-008
 BINNINGS = ("width", "mass")
@@ -47,30 +47,30 @@ def gold_classes(
     labels: Sequence[str],  # class names in the order of the logits
 ) -> np.ndarray:            # int[n]
     "Gold labels as places among the logits; raises `KdError` for a label that is not in `labels`, or for another number of logits."
-    if len(checked(table).logits.iloc[0]) != len(labels) or len(set(labels)) != len(labels): raise KdError(f"the predictions have {len(table.logits.iloc[0])} logits, but there are {len(set(labels))} different labels")
-    gold = pd.Index(labels).get_indexer(table.label)
-    if (gold < 0).any(): raise KdError(f"row {(gold < 0).argmax() + 1}: label {table.label.iloc[(gold < 0).argmax()]!r} is none of {', '.join(map(repr, labels))}")
+    count, names = logits_of(checked(table)[:1]).shape[1], list(map(str, labels))
+    if not count == len(names) == len(set(names)): raise KdError(f"the predictions have {count} logits, but there are {len(set(names))} different labels")
+    gold = pd.Index(names).get_indexer(table.label.map(str))
+    if (unknown := gold < 0).any(): raise KdError(f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of {', '.join(map(repr, names))}")
     return gold
-
-def _logits(table: pd.DataFrame) -> torch.Tensor: return torch.from_numpy(np.stack(table.logits.to_numpy())).float()
 
 def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
     "Brier score and negative log-likelihood."
     gold = torch.from_numpy(gold_classes(table, labels))[:, None]
-    logp = _logits(table).log_softmax(1)
+    logp = torch.from_numpy(logits_of(table)).log_softmax(1)
     p = logp.exp()
     return float((p.square().sum(1, keepdim=True) - 2 * p.gather(1, gold) + 1).mean()), float(-logp.gather(1, gold).mean())
 
+# %% ../nbs/09a_calibration.ipynb #3bf76b5a
 def brier_score(
-    table: pd.DataFrame,
-    labels: Sequence[str],
+    table: pd.DataFrame,    # predictions with gold labels
+    labels: Sequence[str],  # class names in the order of the logits
 ) -> float:  # in [0, 2]
     "Brier score over all classes: mean over sentences of the squared distance between the probabilities and the gold class."
     return _scores(table, labels)[0]
 
 def nll(
-    table: pd.DataFrame,
-    labels: Sequence[str],
+    table: pd.DataFrame,    # predictions with gold labels
+    labels: Sequence[str],  # class names in the order of the logits
 ) -> float:  # in nats
     "Negative log-likelihood: mean over sentences of the surprise at the gold class."
     return _scores(table, labels)[1]
@@ -80,11 +80,13 @@ def calibration(
     tables: Tables,
     labels: Sequence[str],  # class names in the order of the logits
     n_bins: int = 10,
-) -> pd.DataFrame:          # a row a model: accuracy, mean confidence, expected calibration error in bins of equal width and of equal mass (percent); Brier score; negative log-likelihood
+) -> pd.DataFrame:  # a row a model: accuracy, mean confidence, expected calibration error by equal width and equal mass (percent); Brier score; negative log-likelihood
     "How calibrated models are."
-    rows = {name: [100 * hits(t).mean(), 100 * t.confidence.mean(), *(100 * expected_calibration_error(t, n_bins, e) for e in BINNINGS), *_scores(t, labels)] for name, t in tables.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["accuracy", "confidence", "ECE (width)", "ECE (mass)", "Brier", "NLL"]).astype(float)
+    columns = ["accuracy", "confidence", "ECE (width)", "ECE (mass)", "Brier", "NLL"]
+    def row(t): return [100 * hits(t).mean(), 100 * t.confidence.mean(), *(100 * expected_calibration_error(t, n_bins, e) for e in BINNINGS), *_scores(t, labels)]
+    return pd.DataFrame.from_dict({name: row(t) for name, t in tables.items()}, orient="index", columns=columns).astype(float)
 
+# %% ../nbs/09a_calibration.ipynb #1af9732c
 def plot_reliability(
     tables: Tables,
     n_bins: int = 10,
@@ -94,12 +96,13 @@ def plot_reliability(
     import matplotlib.pyplot as plt
     ax = plt.subplots(figsize=(4.6, 4))[1]
     ax.plot([0, 1], [0, 1], ls="--", lw=1, color="0.5")
-    for name, table in tables.items():
+    for i, (name, table) in enumerate(tables.items()):
         bins = reliability_bins(table, n_bins, equal)
-        line, = ax.plot(bins.confidence, bins.accuracy, label=name)
+        x = bins.confidence + 0.006 * (i - (len(tables) - 1) / 2)  # side by side, or intervals would hide each other
+        line, = ax.plot(x, bins.accuracy, label=name)
         ends = np.array([stats.binomtest(round(a * n), n).proportion_ci(method="wilson") for a, n in zip(bins.accuracy, bins.n)])
-        ax.vlines(bins.confidence, ends[:, 0], ends[:, 1], color=line.get_color(), lw=1)
-        ax.scatter(bins.confidence, bins.accuracy, s=10 + 150 * bins.n / bins.n.max(), color=line.get_color(), alpha=0.7)
+        ax.vlines(x, ends[:, 0], ends[:, 1], color=line.get_color(), lw=1)
+        ax.scatter(x, bins.accuracy, s=10 + 150 * bins.n / bins.n.max(), color=line.get_color(), alpha=0.7)
     ax.set(xlabel="confidence (mean of a bin)", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
@@ -110,9 +113,10 @@ def fit_temperature(
     labels: Sequence[str],  # class names in the order of the logits
 ) -> float:
     "The temperature with the least negative log-likelihood (Guo et al. 2017), between 0.05 and 20; raises `KdError` if the best is at or beyond these."
-    logits, gold = _logits(table), torch.from_numpy(gold_classes(table, labels))
+    logits, gold = torch.from_numpy(logits_of(table)), torch.from_numpy(gold_classes(table, labels))
     if hits(table).all(): raise KdError(f"all {len(table)} held-out predictions are right: the colder the better, and no temperature fits")
-    t = float(np.exp(minimize_scalar(lambda log_t: float(F.cross_entropy(logits / np.exp(log_t), gold)), bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+    def loss(log_t): return float(F.cross_entropy(logits / np.exp(log_t), gold))
+    t = float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
     if not 0.06 < t < 19: raise KdError(f"no temperature between 0.05 and 20 fits {len(table)} held-out predictions of which {hits(table).sum()} are right")
     return t
 
@@ -122,5 +126,5 @@ def apply_temperature(
 ) -> pd.DataFrame:        # the same with other logits and confidences
     "Predictions with all logits divided by a temperature."
     if not temperature > 0: raise KdError(f"a temperature must be above 0, not {temperature}")
-    logits = _logits(table) / temperature
+    logits = torch.from_numpy(logits_of(table)) / temperature
     return table.assign(confidence=logits.softmax(1).max(1).values.numpy(), logits=list(logits.numpy()))

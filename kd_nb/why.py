@@ -24,7 +24,8 @@ WORD = re.compile(r"\S+")
 
 def _class(model, sentence: str, target: str | None) -> int:
     "The place of a class among the logits; None: the predicted one."
-    return int(np.argmax(model.logits([sentence])[0])) if target is None else model.labels.index(check_name(target, model.labels, "class"))
+    if target is None: return int(np.argmax(model.logits([sentence])[0]))
+    return model.labels.index(check_name(str(target), model.labels, "class"))
 
 def _words(sentence: str) -> list[re.Match]:
     check_texts([sentence])
@@ -133,6 +134,8 @@ def read_perturbations(
     for i, row in enumerate(rows, 2):
         if len(row) != 4 or not all(f.strip() for f in row): raise KdError(f"{path}, line {i}: four texts with tabs between are due ({', '.join(columns)})")
     table = pd.DataFrame(rows, columns=columns)
+    first = table[table.change == "none"]
+    if (twice := first.sentence.duplicated()).any(): raise KdError(f"{path}, line {first.index[twice.argmax()] + 2}: '{first.sentence.iloc[twice.argmax()]}' has a line with the change 'none' already")
     alone = table[~table.original.isin(table.sentence[table.change == "none"])]
     if len(alone): raise KdError(f"{path}, line {alone.index[0] + 2}: no line with the change 'none' has the original '{alone.original.iloc[0]}' itself")
     return table
@@ -145,7 +148,7 @@ def perturbed(
     "Score a set of perturbed sentences by all models side by side; raises `KdError` for a label that a model does not know."
     columns = {}
     for name, model in _named(models, *table.columns).items():
-        gold = [model.labels.index(check_name(label, model.labels, f"label of '{name}'")) for label in table.label]
+        gold = [model.labels.index(check_name(str(label), model.labels, f"label of '{name}'")) for label in table.label]
         p = softmax(model.logits(table.sentence.tolist()), 1)
         columns |= {name: p[np.arange(len(p)), gold], f"{name} right": p.argmax(1) == gold}
     return table.assign(**columns)
