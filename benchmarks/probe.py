@@ -1,56 +1,30 @@
 """All probes of several layers as one model, against the same protocol one probe at a time: the same scores? how much faster?
 
-The vectors are MiniLM's (before any task) on self-made probing tasks; the plain version is SentEval's classifier written with `nn.Sequential`, autograd and torch's Adam.
+The vectors are MiniLM's (before any task) on self-made probing tasks; the plain version is SentEval's classifier written with `nn.Sequential`, autograd and torch's Adam (`train_plain`). Both use all threads; needs an idle machine.
 
     python benchmarks/probe.py [--tasks Tense TopConstituents] [--n-train 2000] [--seeds 3]
 """
-import argparse, copy, tempfile, time
+import argparse, tempfile, time
 
-import numpy as np, pandas as pd, torch, torch.nn.functional as F
-from torch import nn
+import numpy as np, pandas as pd, torch
 
 from kd_nb.encodings import encode
 from kd_nb.grammar import make_task
-from kd_nb.probe import GRID, chosen, probe
+from kd_nb.probe import GRID, Part, chosen, probe, train_plain
 from kd_nb.students import make_student, student_size
 from kd_nb.teacher import load_teacher, minilm_folder
-
-
-def plain(parts, n_classes, nhid, dropout, seed, batch_size=64, passes=4, patience=5, max_passes=200):
-    "One probe: evaluation and test accuracy in percent."
-    torch.manual_seed(seed)
-    (X, y), dim = parts["tr"], parts["tr"][0].shape[1]
-    model = nn.Sequential(nn.Linear(dim, nhid), nn.Dropout(dropout), nn.Sigmoid(), nn.Linear(nhid, n_classes)) if nhid else nn.Linear(dim, n_classes)
-    opt = torch.optim.Adam(model.parameters())
-    def accuracy(model, X, y):
-        model.eval()
-        with torch.no_grad(): return 100 * (model(X).argmax(1) == y).float().mean().item()
-    best, idle, done = -1, 0, 0
-    while done <= max_passes:
-        model.train()
-        for _ in range(passes):
-            for rows in torch.randperm(len(y)).split(batch_size):
-                loss = F.cross_entropy(model(X.index_select(0, rows)), y.index_select(0, rows))
-                opt.zero_grad()
-                loss.backward()
-                opt.step()
-        done += passes
-        now = accuracy(model, *parts["va"])
-        if now > best: best, kept = now, copy.deepcopy(model)
-        elif idle >= patience: break
-        else: idle += 1
-    return best, accuracy(kept, *parts["te"])
 
 
 def one_at_a_time(layers, table, seed):
     "What `probe` does, plainly."
     names = sorted(table.label.unique())
-    y, rows = torch.tensor(table.label.map(names.index).to_numpy()), []
+    y, rows = torch.tensor(table.label.map(names.index).to_numpy().copy()), []
     for k, layer in enumerate(layers):
-        parts = {s: (torch.from_numpy(np.asarray(layer[table.split == s], np.float32)), y[torch.from_numpy((table.split == s).to_numpy())]) for s in ("tr", "va", "te")}
+        at = {s: np.flatnonzero(table.split == s) for s in ("tr", "va", "te")}
+        parts = {s: Part(torch.from_numpy(layer[None, i].astype(np.float32)), y[i]) for s, i in at.items()}
         for nhid, dropout in GRID:
-            dev, acc = plain(parts, len(names), nhid, dropout, seed)
-            rows.append(dict(layer=k, devacc=dev, acc=acc, nhid=nhid, dropout=dropout, ntest=len(parts["te"][1])))
+            dev, acc = train_plain(parts, len(names), nhid, dropout, seed)
+            rows.append(dict(layer=k, devacc=100 * dev, acc=100 * acc, nhid=nhid, dropout=dropout, ntest=len(at["te"])))
     return pd.DataFrame(rows)
 
 
@@ -72,7 +46,7 @@ def main():
             layers = encode(model, table.sentence.tolist(), f"{tmp}/e")
             layers = [np.array(layers[k]) for k in args.layers if k < len(layers)]
         for seed in range(args.seeds):
-            for f in (probe, one_at_a_time):
+            for f in (probe, one_at_a_time)[::1 if seed % 2 else -1]:
                 start = time.perf_counter()
                 best = chosen(f(layers, table, seed))
                 times.append((f.__name__, seed, time.perf_counter() - start))

@@ -12,7 +12,7 @@ import pandas as pd
 from kd_nb.encodings import table_of, untrained
 from kd_nb.grammar import SPLITS
 from kd_nb.probe import chosen
-from kd_nb.probing import load_suite, probe_model, without_model
+from kd_nb.probing import control_labels, load_suite, probe_model, without_model
 from kd_nb.students import load_student
 from kd_nb.teacher import load_teacher, minilm_folder
 
@@ -30,6 +30,9 @@ def jobs(runs):
     return out
 
 
+def names(text): return text.split(",")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("runs", nargs="+", help="NAME=FOLDER of finished runs with the MiniLM teacher and both students")
@@ -37,18 +40,28 @@ def main():
     p.add_argument("--out", type=Path, default=Path("probing.csv"))
     p.add_argument("--n-train", type=int, default=5000)
     p.add_argument("--n-eval", type=int, default=1000)
-    p.add_argument("--control", nargs="*", default=[], help="RUN/MODEL to probe with random labels as well, e.g. sara/teacher")
+    p.add_argument("--tasks", type=names, help="some of the ten; all by default")
+    p.add_argument("--models", type=names, help="RUN/MODEL to probe, e.g. sara/teacher,-/pretrained; all by default")
+    p.add_argument("--control", type=names, default=[], help="RUN/MODEL to probe with random labels as well")
     p.add_argument("--backwards", action="store_true", help="start with the last model")
     args = p.parse_args()
     runs = {name: Path(folder) for name, folder in (r.split("=", 1) for r in args.runs)}
-    suite = load_suite("made", None, (args.n_train, args.n_eval, args.n_eval))
     todo, tables = list(jobs(runs).items()), []
+    there = ["/".join(job) for job, _ in todo]
+    for name in [*(args.models or []), *args.control]:
+        if name not in there: p.error(f"no model '{name}' in these runs; there are {', '.join(there)}")
+    suite = load_suite("made", args.tasks, (args.n_train, args.n_eval, args.n_eval))
     for (run, model), load in todo[::-1] if args.backwards else todo:
+        if args.models and f"{run}/{model}" not in args.models: continue
         scores = probe_model(load(), suite, args.work/run/model, f"{run}/{model}", control=f"{run}/{model}" in args.control)
         tables.append(scores.assign(run=run, model=model))
     best = chosen(pd.concat(tables), ["run", "model", "control", "task", "layer"])
-    references = without_model(suite).rename_axis("task").reset_index().melt("task", var_name="model", value_name="acc").dropna().assign(run="-", control=False)
-    pd.concat([best, references]).round(2).to_csv(args.out, index=False)
+    def reference(suite, control):
+        rows = without_model(suite).rename_axis("task").reset_index().melt("task", var_name="model", value_name="acc")
+        return rows.dropna().assign(run="-", control=control)
+    references = [reference(suite, False)]
+    if args.control: references.append(reference({t: control_labels(d) for t, d in suite.items()}, True).query("model == 'majority'"))
+    pd.concat([best, *references]).round(2).to_csv(args.out, index=False)
     print(f"{args.out}: {len(best)} layers; {', '.join(f'{s} {n}' for s, n in zip(SPLITS, (args.n_train, args.n_eval, args.n_eval)))} sentences a task")
 
 

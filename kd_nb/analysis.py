@@ -4,21 +4,22 @@
 
 # %% auto #0
 __all__ = ['export_run', 'all_models', 'speed_run', 'split_name', 'model_of', 'to_probe', 'probe_run', 'probing_table',
-           'temperatures', 'errors_run', 'why_run']
+           'temperatures', 'errors_run', 'draw_errors', 'why_run']
 
 # %% ../nbs/10a_analysis.ipynb #cell-003
 import hashlib
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from datasets import load_from_disk
-from .calibration import apply_temperature, calibration, fit_temperature
-from .core import KdError, check_name, open_run, whole
+from .calibration import apply_temperature, calibration, fit_temperature, plot_reliability
+from .core import KdError, check_name, open_run, save_figure, whole
 from .data import Task, interval, score
 from .deploy import agreement, export_student, folder_bytes, trim
 from .encodings import table_of, untrained
-from .errors import by_confidence, compare, correlation, mean_confidence, most_confused, only_teacher_right, only_teacher_sure, overlap, per_class, right_by_one, sure_by_one
+from .errors import Tables, by_confidence, compare, correlation, mean_confidence, most_confused, only_teacher_right
+from .errors import only_teacher_sure, overlap, per_class, plot_confidence, plot_confusion, right_by_one, sure_by_one
 from .onnx_student import OnnxStudent
-from .pipeline import data_of, finished, predict_splits, read_config, read_run, student_names
+from .pipeline import data_of, finished, metric_name, predict_splits, predictions_of, read_config, read_run, student_names, titled
 from .probe import chosen
 from .probing import probe_model, without_model
 from .report import explain, first_of_each, questions
@@ -36,20 +37,25 @@ def export_run(
     (config, metrics), rows = finished(folder), []
     sentences = load_from_disk(folder/"transfer")["sentence"][:]
     for name in student_names(config)["distilled"]:
-        table = pd.read_parquet(folder/"predictions"/f"{name}-dev.parquet")
-        dev, gold = table.sentence.tolist(), table.label.map(metrics["labels"].index).to_numpy()
+        table = predictions_of(folder/"predictions"/f"{name}-dev.parquet")
+        before, gold = np.stack(table.logits), table.label.map(metrics["labels"].index).to_numpy()
         student = trim(load_student(folder/"students"/name).to("cpu"), sentences)
-        z = student.logits(dev)
+        z = student.logits(table.sentence.tolist())
         for form in forms:
             where = folder/"export"/f"{name}-{form}"
-            logits = export_student(student, where, form == "int8").logits(dev)
-            trimmed, whole_one = agreement(z, logits), agreement(np.stack(table.logits), logits)
-            rows.append(dict(student=name, form=form, bytes=folder_bytes(where), max_diff=trimmed["max_diff"], same_as_trimmed=trimmed["same"], same_as_student=whole_one["same"],
-                             score=score(metrics["metric"], gold, logits.argmax(1)), score_of_student=score(metrics["metric"], gold, np.stack(table.logits).argmax(1))))
+            logits = export_student(student, where, form == "int8").logits(table.sentence.tolist())
+            trimmed, scores = agreement(z, logits), [score(metrics["metric"], gold, x.argmax(1)) for x in (logits, before)]
+            rows.append(dict(student=name, form=form, bytes=folder_bytes(where), max_diff=trimmed["max_diff"], same_as_trimmed=trimmed["same"],
+                             same_as_student=agreement(before, logits)["same"], score=scores[0], score_of_student=scores[1]))
     return pd.DataFrame(rows)
 
 # %% ../nbs/10a_analysis.ipynb #cell-011
-def all_models(folder: Path, config: dict, task: Task, n_threads: int, linear: dict) -> dict:  # name -> something with `logits`
+def all_models(
+    folder: Path,   # of a finished run, with exported students
+    config: dict,   # its settings
+    n_threads: int,  # of the exported ones
+    linear: dict,   # of `baselines`
+) -> dict:          # name -> something with `logits`
     "Teacher, distilled students, their exported forms and the simple models."
     models = {"teacher": load_teacher(folder/"teacher").to("cpu")}
     for name in student_names(config)["distilled"]:
@@ -57,44 +63,59 @@ def all_models(folder: Path, config: dict, task: Task, n_threads: int, linear: d
         models |= {f"{name} {form}": OnnxStudent(folder/"export"/f"{name}-{form}", n_threads) for form in ("onnx", "int8")}
     return models | linear
 
+def _size_and_score(folder: Path, task: Task, models: dict, linear: dict) -> list[dict]:
+    "A row a model; predictions of those that the run has none of are written beside the others."
+    dev, gold, rows = task.splits["dev"]["sentence"][:], np.array(task.splits["dev"]["label"]), []
+    for name, m in models.items():
+        logits, parts = m.logits(dev), name.split(" ")
+        if len(parts) > 1 or name in linear:
+            with whole(folder/"predictions"/f"{'-'.join(parts)}-dev.parquet") as part: predictions(dev, logits, task.labels, gold).to_parquet(part)
+        home = folder/"teacher" if name == "teacher" else folder/"students"/name if len(parts) == 1 else folder/"export"/"-".join(parts)
+        low, high = interval(task.metric, gold, logits.argmax(1))
+        rows.append(dict(model=name, bytes=m.n_bytes if name in linear else folder_bytes(home),
+                         score=score(task.metric, gold, logits.argmax(1)), low=low, high=high))
+    return rows
+
+# %% ../nbs/10a_analysis.ipynb #0e7d90c9
 def speed_run(
     folder: Path,  # of a finished run
-) -> dict:         # what goes to `speed.json`: `metric`, `task`, `rows` (a row a model, number of threads and batch size), `models` (a row a model), `exports` (see `export_run`)
+) -> dict:         # what goes to `speed.json`: `task`, `metric`, `models` (a row each), `rows` (a row a model, number of threads and batch size), `exports`
     "Score, size and times of all models of a run and of the simple ones, on the CPU."
     config, metrics = finished(folder)
-    task = data_of(folder, config)
+    task, rows = data_of(folder, config), []
     exports = export_run(folder, ["onnx", "int8"])
     linear = baselines(task, load_teacher(choose_teacher(config["teacher"])[0], task.labels).to("cpu"))
-    dev, gold, rows, every = task.splits["dev"]["sentence"][:], np.array(task.splits["dev"]["label"]), [], torch.get_num_threads()
-    for n in dict.fromkeys((1, every)):
-        models = all_models(folder, config, task, n, linear)
+    for n in dict.fromkeys((1, torch.get_num_threads())):
+        models = all_models(folder, config, n, linear)
         for batch_size, calls, rounds in ((1, 40, 5), (256, 1, 5)):
-            with threads(n): times = time_models({k: m.logits for k, m in models.items()}, dev, batch_size, calls, rounds)
+            with threads(n): times = time_models({k: m.logits for k, m in models.items()}, task.splits["dev"]["sentence"][:], batch_size, calls, rounds)
             rows += times.assign(threads=n, batch_size=batch_size).to_dict("records")
-    where = {k: folder/"students"/k if k in student_names(config)["all"] else folder/"export"/k.replace(" ", "-") for k in models} | {"teacher": folder/"teacher"}
-    about = []
-    for name, m in models.items():
-        logits = m.logits(dev)
-        path = folder/"predictions"/f"{name.replace(' ', '-')}-dev.parquet"
-        if " " in name or name in linear:  # those of teacher and students are there
-            with whole(path) as part: predictions(dev, logits, task.labels, gold).to_parquet(part)
-        low, high = interval(task.metric, gold, logits.argmax(1))
-        about.append(dict(model=name, bytes=m.n_bytes if name in linear else folder_bytes(where[name]), score=score(task.metric, gold, logits.argmax(1)), low=low, high=high))
+    about = _size_and_score(folder, task, models, linear)
     return dict(task=task.name, metric=task.metric, models=about, rows=rows, exports=exports.to_dict("records"))
 
 # %% ../nbs/10a_analysis.ipynb #cell-015
-def split_name(name: str, config: dict) -> tuple[str, str]:
-    "A model's name and what of it is meant: `teacher-untrained` -> `teacher`, `untrained`; raises `KdError` for a model that the run has not."
+def split_name(
+    name: str,        # as in `to_probe`
+    config: dict,     # of a run
+) -> tuple[str, str]:  # model, `untrained`, `vectors` or nothing
+    "Which model is meant, and what of it; raises `KdError` for a model that the run has not."
     base, _, variant = name.rpartition("-")
     if variant not in ("untrained", "vectors"): base, variant = name, ""
     return check_name(base, ["teacher", "pretrained", *student_names(config)["all"]], "model of this run"), variant
 
-def model_of(folder: Path, name: str) -> SentenceClassifier:
+def model_of(
+    folder: Path,  # of a run
+    name: str,     # `teacher`, or a student's
+) -> SentenceClassifier:
     "The teacher of a run, or one of its students."
     return load_teacher(folder/"teacher") if name == "teacher" else load_student(folder/"students"/name)
 
-def to_probe(folder: Path, config: dict, name: str):
-    "A model of a run by its name: `teacher`, `pretrained`, a student's, or one of these with `-untrained` or `-vectors`."
+def to_probe(
+    folder: Path,  # of a run
+    config: dict,  # its settings
+    name: str,     # `teacher`, `pretrained`, a student's, or one of these with `-untrained` or `-vectors`
+):                 # see `encode`
+    "A model of a run by its name."
     base, variant = split_name(name, config)
     model = load_teacher(choose_teacher(config["teacher"])[0], ["-", "+"]) if base == "pretrained" else model_of(folder, base)
     return {"": lambda m: m, "untrained": untrained, "vectors": table_of}[variant](model)
@@ -114,7 +135,8 @@ def probe_run(
     open_run(home, about | dict(tasks=sorted(suite), suite_digest=digest))
     for m in models: probe_model(to_probe(folder, config, m), suite, home/m, m, about["pooling"], about["seed"], control)
     paths = sorted(home.glob("*/*.csv"))
-    scores = pd.concat([pd.read_csv(p).assign(model=p.parent.name, task=p.stem.removesuffix("-control"), control=p.stem.endswith("-control")) for p in paths], ignore_index=True)
+    def read(p): return pd.read_csv(p).assign(model=p.parent.name, task=p.stem.removesuffix("-control"), control=p.stem.endswith("-control"))
+    scores = pd.concat([read(p) for p in paths], ignore_index=True)
     with whole(home/"scores.csv") as part: scores.to_csv(part, index=False)
     return scores
 
@@ -130,13 +152,20 @@ def probing_table(
         of = best[(best.model == m) & ~best.control]
         top = of.loc[of.groupby("task").devacc.idxmax()].set_index("task").reindex(out.task)
         at_random = best[(best.model == m) & best.control].set_index(["task", "layer"]).acc
-        out[m] = [f"{r.acc:.1f} (layer {r.layer:.0f}{f', random {at_random[t, r.layer]:.1f}' if (t, r.layer) in at_random.index else ''})" if pd.notna(r.acc) else "" for t, r in top.iterrows()]
+        out[m] = [_cell(r, at_random.get((t, r.layer))) for t, r in top.iterrows()]
     for column in plain: out[column] = ["" if pd.isna(v) else f"{v:.1f}" for v in plain[column].reindex(out.task)]
     return out
 
+def _cell(best: pd.Series, at_random: float | None) -> str:
+    "One probe in words, e.g. `72.0 (layer 4, random 24.0)`; nothing where there is none."
+    if pd.isna(best.acc): return ""
+    return f"{best.acc:.1f} (layer {best.layer:.0f}" + (")" if at_random is None else f", random {at_random:.1f})")
+
 # %% ../nbs/10a_analysis.ipynb #cell-022
-def temperatures(folder: Path) -> pd.Series:
-    "A temperature for each model of a run, fitted on the selection split; NaN where none fits."
+def temperatures(
+    folder: Path,  # of a finished run
+) -> pd.Series:    # a temperature for each model; NaN where none fits
+    "Temperatures of teacher and students, fitted on the selection split."
     config, metrics = finished(folder)
     task, found = data_of(folder, config), {}
     for name in read_run(folder):
@@ -145,27 +174,59 @@ def temperatures(folder: Path) -> pd.Series:
         except KdError as e: found[name] = np.nan; print(f"no temperature for {name}: {e}", flush=True)
     return pd.Series(found, name="temperature")
 
+# %% ../nbs/10a_analysis.ipynb #40c9556b
+def _cooled(tables: Tables, t: pd.Series) -> Tables:
+    "Predictions after the temperature, of the models that have one."
+    return {n: apply_temperature(table, t[n]) for n, table in tables.items() if t[n] > 0}
+
+def _confidence(folder: Path, tables: Tables, labels: list[str]) -> pd.DataFrame:
+    "A row a model: confidence; calibration as trained and after the temperature; how many rows that was fitted on."
+    t = temperatures(folder)
+    after = calibration(_cooled(tables, t), labels)[["ECE (width)", "Brier", "NLL"]].add_prefix("after temperature: ")
+    before = calibration(tables, labels).drop(columns=["accuracy", "confidence"])
+    rows = len(predictions_of(folder/"predictions/teacher-select.parquet"))
+    return mean_confidence(tables).join(before).join(t).join(after).rename_axis("model").reset_index().assign(**{"selection rows": rows})
+
+def _extremes(table: pd.DataFrame) -> pd.DataFrame:
+    "The twenty hits and mistakes that a model is most and least confident about."
+    kinds = {f"{'least' if least else 'most'} confident {'hits' if right else 'mistakes'}": (right, least) for right in (True, False) for least in (False, True)}
+    return pd.concat([by_confidence(table, right, 20, least).assign(kind=kind) for kind, (right, least) in kinds.items()])
+
 # %% ../nbs/10a_analysis.ipynb #cell-023
 def errors_run(
     folder: Path,              # of a finished run
     split: str = "dev",        # or test, if the task has one
     threshold: float = 0.9,    # confident: at least so much
-) -> dict[str, pd.DataFrame]:  # what goes to `errors/<split>-<name>.csv`
+) -> dict[str, pd.DataFrame]:  # what goes to `errors/<split>-<name>.csv`, `confidence` last: where it is, all are
     "The questions of the error analysis, asked of teacher and students."
     (config, metrics), tables = finished(folder), read_run(folder, split)
-    names, labels = student_names(config), metrics["labels"]
-    t = temperatures(folder)
-    after = calibration({n: apply_temperature(table, t[n]) for n, table in tables.items() if t[n] > 0}, labels)[["ECE (width)", "NLL"]].add_suffix(" at that")
-    before = calibration(tables, labels).drop(columns=["accuracy", "confidence"])
-    pairs = [("teacher", s) for s in names["distilled"]] + list(zip(names["distilled"], names["hard"])) + list(zip(names["distilled"], names["distilled"][1:]))
+    names = student_names(config)
+    distilled, students = names["distilled"], names["all"]
+    pairs = [("teacher", s) for s in distilled] + list(zip(distilled, names["hard"])) + list(zip(distilled, distilled[1:]))
+    shared = {kind: overlap(tables, right) for kind, right in (("hits", True), ("mistakes", False))}
     def of_each(f): return pd.concat({n: f(table) for n, table in tables.items()}, names=["model"]).reset_index(level="model")
-    def extremes(table): return pd.concat([by_confidence(table, right, 20, least).assign(kind=f"{'least' if least else 'most'} confident {'hits' if right else 'mistakes'}") for right in (True, False) for least in (False, True)])
-    return {"confidence": mean_confidence(tables).join(before).join(t).join(after).rename_axis("model").reset_index(), "differences": pd.DataFrame([compare(tables, a, b, metrics["metric"]) for a, b in pairs]),
-        "overlap": pd.concat({kind: overlap(tables, right) for kind, right in (("hits", True), ("mistakes", False))}, names=["of", "model"]).reset_index(), "correlation": correlation(tables),
-        "most-confident": of_each(extremes), "right-by-one": right_by_one(tables, names["all"]), "sure-by-one": sure_by_one(tables, names["all"], threshold),
-        "only-teacher-right": only_teacher_right(tables, "teacher", names["distilled"]), "only-teacher-sure": only_teacher_sure(tables, "teacher", names["distilled"], threshold),
-        "most-confused": of_each(most_confused), "classes": of_each(lambda table: per_class(table).reset_index())}
+    return {"differences": pd.DataFrame([compare(tables, a, b, metrics["metric"]) for a, b in pairs]),
+        "overlap": pd.concat(shared, names=["of", "model"]).reset_index(), "correlation": correlation(tables), "most-confident": of_each(_extremes),
+        "right-by-one": right_by_one(tables, students), "sure-by-one": sure_by_one(tables, students, threshold),
+        "only-teacher-right": only_teacher_right(tables, "teacher", distilled),
+        "only-teacher-sure": only_teacher_sure(tables, "teacher", distilled, threshold),
+        "most-confused": of_each(most_confused), "classes": of_each(lambda table: per_class(table).reset_index()),
+        "confidence": _confidence(folder, tables, metrics["labels"])}
 
+# %% ../nbs/10a_analysis.ipynb #b8546483
+def draw_errors(
+    folder: Path,   # of a finished run
+    split: str,     # dev or test
+    t: pd.Series,   # of `temperatures`
+):
+    "Confidence, calibration before and after the temperature, and what the students confuse, into `figures/`."
+    tables, names = read_run(folder, split), student_names(read_config(folder))
+    axes = {"confidence": lambda: plot_confidence(tables), "reliability": lambda: titled(plot_reliability(tables), "as trained")}
+    if cooled := _cooled(tables, t): axes["reliability-after"] = lambda: titled(plot_reliability(cooled), "after the temperature")
+    axes |= {f"confusion-{s}": lambda s=s: titled(plot_confusion(tables[s]), s) for s in names["distilled"]}
+    for name, draw in axes.items(): save_figure(folder/"figures"/f"errors-{name}-{split}.png", draw)
+
+# %% ../nbs/10a_analysis.ipynb #88519a21
 def why_run(
     folder: Path,            # of a finished run
     split: str = "dev",
@@ -174,6 +235,9 @@ def why_run(
 ) -> dict:                   # what goes to `errors/<split>-why.json`
     "Which words do teacher and distilled students rest on, in the sentences that open the answers to the questions?"
     tables, names = read_run(folder, split), student_names(read_config(folder))
-    short = tables["teacher"].sentence.str.split().str.len() <= 60
-    rows = [i for i in first_of_each(questions(tables, "teacher", names["all"], names["distilled"], threshold), len(short)) if short[i]][:most]
-    return dict(threshold=threshold, rows=explain({n: model_of(folder, n) for n in ("teacher", *names["distilled"])}, tables["teacher"].sentence.tolist(), rows))
+    sentences = tables["teacher"].sentence
+    short = sentences.str.split().str.len() <= 60
+    filters = questions(tables, "teacher", names["all"], names["distilled"], threshold)
+    rows = [i for i in first_of_each(filters, len(short)) if short[i]][:most]
+    models = {n: model_of(folder, n) for n in ("teacher", *names["distilled"])}
+    return dict(threshold=threshold, rows=explain(models, sentences.tolist(), rows))

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SMOLLM2', 'SMOLLM2_SHA256', 'LMS', 'SENTENCES', 'smollm2_folder', 'choose_lm', 'LanguageModel', 'load_lm',
            'perplexity', 'lm_recipe', 'fine_tune_lm', 'cumulative', 'sample', 'lm_writer', 'split_words', 'tag_words',
-           'perturb', 'rules_writer', 'load_mlm', 'mlm_writer', 'same_key', 'Sieve', 'generate', 'own_sentences',
-           'origin_colours', 'plot_sentences']
+           'perturb', 'rules_writer', 'load_mlm', 'likeliest_words', 'mlm_writer', 'same_key', 'Sieve', 'generate',
+           'own_sentences', 'origin_colours', 'plot_sentences']
 
 # %% ../nbs/03_augment.ipynb #cell-003
 import hashlib, re
@@ -179,10 +179,10 @@ def sample(
 def lm_writer(
     lm: LanguageModel,     # fine-tuned
     sentences: list[str],  # of the training part: where prefixes come from
-    seed: int = 0,
-    temperature: float = 1.,
-    top_p: float = 1.,
-    max_length: int = 128,  # tokens
+    seed: int = 0,         # the run's; with a chunk's number it decides the chunk
+    temperature: float = 1.,  # see `cumulative`
+    top_p: float = 1.,     # see `cumulative`
+    max_length: int = 128,  # tokens; a sentence that has not ended by then is marked
 ) -> Callable[[int, int], pd.DataFrame]:  # `write(chunk, size)` -> `sentence, ended, logp`, `size` rows
     "Chunks of sentences written by a language model."
     tokens, config = lm.tokenise(sentences), lm.model.config
@@ -213,13 +213,13 @@ def perturb(
     words: list[tuple[str, str]],  # of one sentence, from `split_words`
     tags: list[str],               # their parts of speech
     by_tag: dict[str, list[str]],  # all training words of each part of speech, repeated as often as they occur
-    rng: np.random.Generator,
+    rng: np.random.Generator,      # of all draws
     mask: str = "[MASK]",          # stands for a masked word
-    p_mask: float = 0.1,
-    p_pos: float = 0.1,
-    p_ngram: float = 0.25,
+    p_mask: float = 0.1,           # probability with which a word is masked
+    p_pos: float = 0.1,            # and with which it gives way to one of the same part of speech
+    p_ngram: float = 0.25,         # probability with which only an n-gram is kept
     longest: int = 5,              # n-grams have from 1 to so many words
-) -> str:
+) -> str:                          # the sentence, changed or not
     "One perturbed copy of a sentence, by the three rules of Tang et al. (2019)."
     out = []
     for (word, space), tag, x in zip(words, tags, rng.random(len(words))):
@@ -266,34 +266,45 @@ def load_mlm(name: str | Path):
     if found["missing_keys"] or tokenizer.mask_token_id is None:
         raise KdError(f"--augment mlm needs a teacher whose checkpoint has a masked-language-model head; '{Path(name).name}' has none: "
                       "use --augment lm or rules, or a teacher such as bert-large-uncased")
-    if type(tokenizer.backend_tokenizer.model).__name__ != "WordPiece": raise KdError("--augment mlm needs a teacher with a WordPiece vocabulary, as BERT has: use --augment lm or rules")
+    if type(tokenizer.backend_tokenizer.model).__name__ != "WordPiece":
+        raise KdError("--augment mlm needs a teacher with a WordPiece vocabulary, as BERT has: use --augment lm or rules")
     return model.to(pick_device()).eval(), tokenizer
+
+# %% ../nbs/03_augment.ipynb #cell-044b
+@torch.inference_mode()
+def likeliest_words(
+    model,                 # from `load_mlm`
+    tokenizer,             # from `load_mlm`
+    rows: list[list[tuple[str, str]]],  # n sentences, from `split_words`
+    at: int,               # the place; every sentence reaches it
+    is_word: torch.Tensor,  # bool[vocabulary]: what may stand there
+    k: int = 15,           # candidates for a word
+    batch_size: int = 64,  # sentences at a time
+) -> torch.Tensor:         # int[n, k] token ids; -1 where the place lies beyond what the model can read
+    "The words that a masked language model finds likeliest in one place of each sentence."
+    out, device = [], is_word.device
+    for i in range(0, len(rows), batch_size):
+        texts = ["".join((tokenizer.mask_token if j == at else w) + s for j, (w, s) in enumerate(r)) for r in rows[i:i + batch_size]]
+        x = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt").to(device)
+        hit = x.input_ids == tokenizer.mask_token_id
+        z = model(**x).logits[torch.arange(len(texts), device=device), hit.int().argmax(1), :len(is_word)]
+        out.append(torch.where(hit.any(1, keepdim=True), z.masked_fill(~is_word, -torch.inf).topk(k).indices, -1))
+    return torch.cat(out).cpu()
 
 # %% ../nbs/03_augment.ipynb #cell-045
 def mlm_writer(
     model,                 # from `load_mlm`
-    tokenizer,
+    tokenizer,             # from `load_mlm`
     sentences: list[str],  # of the training part
-    seed: int = 0,
+    seed: int = 0,         # the run's; with a chunk's number it decides the chunk
     p_replace: float = 0.4,  # share of the words that are replaced
     k: int = 15,           # candidates for a word
-    batch_size: int = 64,
+    batch_size: int = 64,  # sentences that the model reads at a time
 ) -> Callable[[int, int], pd.DataFrame]:  # `write(chunk, size)` -> `sentence`, `size` rows
     "Chunks of sentences with words replaced as in TinyBERT (Jiao et al. 2019, algorithm 1)."
-    device, special = next(model.parameters()).device, set(tokenizer.all_special_tokens)
-    vocab = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    is_word = torch.tensor([t.isalpha() and t not in special for t in vocab], device=device)
+    vocab, special = tokenizer.convert_ids_to_tokens(range(len(tokenizer))), set(tokenizer.all_special_tokens)
+    is_word = torch.tensor([t.isalpha() and t not in special for t in vocab], device=next(model.parameters()).device)
     vectors = torch.nn.functional.normalize(model.get_input_embeddings().weight.detach()[:len(vocab)], dim=1)
-    def candidates(rows, at):
-        "The k likeliest words at place `at[i]` of `rows[i]`, int[n, k]; -1 where that lies beyond what the model can read."
-        out, mask = [], tokenizer.mask_token
-        for i in range(0, len(rows), batch_size):
-            texts = ["".join(mask + s if j == a else w + s for j, (w, s) in enumerate(r)) for r, a in zip(rows[i:i + batch_size], at[i:i + batch_size])]
-            x = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt").to(device)
-            hit = x.input_ids == tokenizer.mask_token_id
-            z = model(**x).logits[torch.arange(len(texts), device=device), hit.int().argmax(1), :len(vocab)]
-            out.append(torch.where(hit.any(1, keepdim=True), z.masked_fill(~is_word, -torch.inf).topk(k).indices, -1))
-        return torch.cat(out).cpu()
     def nearest(pieces): return (vectors @ vectors[pieces].mean(0)).masked_fill(~is_word, -torch.inf).topk(k).indices.cpu()
     @torch.inference_mode()
     def write(chunk, size):
@@ -304,7 +315,7 @@ def mlm_writer(
             todo = [i for i, c in enumerate(chosen) if a < len(c) and c[a]]
             if not todo: continue
             pieces = [tokenizer(rows[i][a][0], add_special_tokens=False).input_ids for i in todo]
-            guesses = candidates([rows[i] for i in todo], [a] * len(todo))
+            guesses = likeliest_words(model, tokenizer, [rows[i] for i in todo], a, is_word, k, batch_size)
             for i, p, guess in zip(todo, pieces, guesses):
                 pick = int((guess if len(p) == 1 else nearest(p))[rng.integers(k)])
                 if pick >= 0: rows[i][a] = (vocab[pick], rows[i][a][1])

@@ -15,20 +15,20 @@ from datasets.utils.logging import disable_progress_bar as quiet_datasets
 from rich.console import Console
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
-from .analysis import errors_run, export_run, probe_run, probing_table, speed_run, split_name, why_run
-from .calibration import plot_reliability
+from .analysis import draw_errors, errors_run, export_run, probe_run, probing_table, speed_run, split_name, why_run
 from .core import KdError, check_name, check_writable, read_json, save_figure, whole, write_json
 from .data import METRICS, TASKS
 from .encodings import POOLINGS
-from .errors import plot_confidence, plot_confusion
 from .onnx_student import OnnxStudent
-from .pipeline import Settings, draw_figures, finished, read_config, read_run, read_sentences, results_table, run_pipeline, speed_table, student_names, titled, tuning_table, write_report
+from .pipeline import AGAIN, WHY, Settings, check_seed, draw_figures, finished, metric_name, p_value, read_config, read_made
+from .pipeline import read_sentences, results_table, run_pipeline, speed_table, student_names, tuning_table, write_report
 from .probe import chosen
 from .probing import FILES, REFERENCES, load_suite, plot_layers, without_model
 from .speed import plot_speed
 from .students import BERT_WIDTHS, MODES, STUDENTS, load_student
 from .training import OPTIMIZERS, SentenceClassifier, predictions
-from .tuning import Base, as_command, explore, open_base, plot_curves, plot_front, plot_sizes, read_trials, search, study_steps, study_table
+from .tuning import Base, as_command, explore, open_base, plot_curves, plot_front, plot_sizes, read_trials
+from .tuning import search, study_steps, study_table
 
 # %% ../nbs/12_cli.ipynb #cell-005
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -42,7 +42,10 @@ def _show(table: pd.DataFrame, title: str):
     for row in table.itertuples(index=False): out.add_row(*map(str, row))
     Console().print(out)
 
-def opt(help: str): return typer.Option(help=help)
+def opt(
+    help: str,  # what `--help` says
+):              # an option of a command
+    return typer.Option(help=help)
 
 # %% ../nbs/12_cli.ipynb #cell-006
 def _start(options: dict, until: str | None = None) -> tuple[Path, pd.DataFrame]:
@@ -53,7 +56,8 @@ def _start(options: dict, until: str | None = None) -> tuple[Path, pd.DataFrame]
 
 # %% ../nbs/12_cli.ipynb #cell-007
 @app.command(epilog="Examples:\n\n`kd-nb run --task mini-intents --name demo`\n\n`kd-nb run --data tickets.csv --text body --label team`\n\n"
-                    "`kd-nb run --task mini-intents --augment lm --n-augment 10000`\n\n`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --student bilstm,bert --loss soft --temperature 3`")
+                    "`kd-nb run --task mini-intents --augment lm --n-augment 10000`\n\n"
+                    "`KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --student bilstm,bert --loss soft --temperature 3`")
 def run(
     task: Annotated[Optional[str], opt("a task that `kd-nb tasks` lists")] = None,
     data: Annotated[Optional[str], opt("your own labelled file: .csv, .tsv, .jsonl or .parquet")] = None,
@@ -67,32 +71,39 @@ def run(
     teacher_epochs: Annotated[Optional[int], opt("passes of the teacher over the training sentences")] = None,
     teacher_lr: Annotated[Optional[float], opt("its highest learning rate")] = None,
     teacher_batch_size: Annotated[Optional[int], opt("its sentences a step")] = None,
-    augment: Annotated[Optional[str], opt("make new sentences for the teacher to label: lm (a language model, fine-tuned), rules, or mlm (a masked language model)")] = None,
+    augment: Annotated[Optional[str], opt("make new sentences for the teacher to label: lm (a language model, fine-tuned), rules, "
+                                           "or mlm (a masked language model)")] = None,
     n_augment: Annotated[Optional[int], opt("how many; 10,000 where not given")] = None,
     unlabelled: Annotated[Optional[str], opt("your own unlabelled sentences, to be labelled by the teacher: a table, or plain text with one a line")] = None,
-    lm: Annotated[Optional[str], opt("with --augment lm: smollm2, gpt2-medium, any causal language model of the hub, or a folder; chosen by machine where not given")] = None,
+    lm: Annotated[Optional[str], opt("with --augment lm: smollm2, gpt2-medium, any causal language model of the hub, or a folder; "
+                                      "chosen by machine where not given")] = None,
     lm_epochs: Annotated[Optional[int], opt("its passes over the training sentences")] = None,
     lm_lr: Annotated[Optional[float], opt("its highest learning rate")] = None,
     lm_temperature: Annotated[Optional[float], opt("of sampling; below 1 makes likely words likelier")] = None,
     lm_top_p: Annotated[Optional[float], opt("draw from the likeliest words that hold this much of the probability; all words where not given")] = None,
-    min_logp: Annotated[Optional[float], opt("drop sentences to whose words the language model gives less than this log-likelihood on average, e.g. -4")] = None,
+    min_logp: Annotated[Optional[float], opt("drop sentences to whose words the language model gives less than this log-likelihood "
+                                              "on average, e.g. -4")] = None,
     loss: Annotated[str, opt("what the student matches: soft (the teacher's probabilities), mse (its logits), hard (gold labels)")] = Settings.loss,
     temperature: Annotated[float, opt("of --loss soft")] = Settings.temperature,
     alpha: Annotated[float, opt("weight of gold labels beside the teacher's, 0 to 1")] = Settings.alpha,
     noise: Annotated[float, opt("standard deviation of the noise on teacher logits")] = Settings.noise,
     student: Annotated[str, opt(f"{', '.join(STUDENTS)}, or several with commas between, e.g. bilstm,bert")] = Settings.student,
-    width: Annotated[str, opt(f"its width as a factor: {', '.join(BERT_WIDTHS)}; for bert also teacher: as wide as a BERT teacher, whose every k-th layer it starts from")] = Settings.width,
+    width: Annotated[str, opt(f"its width as a factor: {', '.join(BERT_WIDTHS)}; for bert also teacher: as wide as a BERT teacher, "
+                               "whose every k-th layer it starts from")] = Settings.width,
     layers: Annotated[Optional[int], opt("its layers; 1 for bilstm and 5 for bert where not given")] = None,
-    embeddings: Annotated[str, opt("its word vectors: wordpiece (the teacher's), word (whole words, as the teacher reads them), scratch, or a file of word2vec, GloVe or fastText vectors")] = Settings.embeddings,
+    embeddings: Annotated[str, opt("its word vectors: wordpiece (the teacher's), word (whole words, as the teacher reads them), scratch, "
+                                    "or a file of word2vec, GloVe or fastText vectors")] = Settings.embeddings,
     mode: Annotated[Optional[str], opt(f"of the word vectors: {', '.join(MODES)} (a frozen and a trained copy; the default)")] = None,
     assistant: Annotated[Optional[str], opt("distil the teacher into an assistant first (bilstm or bert), and that into the student")] = None,
     assistant_width: Annotated[Optional[str], opt("width of the assistant; 1 where not given")] = None,
-    epochs: Annotated[Optional[int], opt("passes of the student over the transfer set; this and the next three are chosen by student and size of the transfer set where not given")] = None,
+    epochs: Annotated[Optional[int], opt("passes of the student over the transfer set; this and the next three are chosen by student "
+                                          "and size of the transfer set where not given")] = None,
     lr: Annotated[Optional[float], opt("its highest learning rate")] = None,
     batch_size: Annotated[Optional[int], opt("its sentences a step")] = None,
     warmup_ratio: Annotated[Optional[float], opt("share of its steps with rising learning rate")] = None,
     optimizer: Annotated[Optional[str], opt(f"{' or '.join(OPTIMIZERS)}; adam where not given")] = None,
-    decay: Annotated[Optional[bool], typer.Option("--decay/--no-decay", help="does its learning rate fall to 0 after the warm-up? It does where not given")] = None,
+    decay: Annotated[Optional[bool], typer.Option("--decay/--no-decay", help="does its learning rate fall to 0 after the warm-up? "
+                                                                        "It does where not given")] = None,
     seed: Annotated[int, opt("of every random choice")] = Settings.seed,
     name: Annotated[Optional[str], opt("of the run folder; the task's or file's name where not given")] = None,
     runs_dir: Annotated[Path, opt("where run folders lie")] = Path("runs"),
@@ -100,8 +111,10 @@ def run(
     "Fine-tune a teacher, distil it into a student, train the same student on gold labels, and compare. Continues a run that was killed."
     folder, table = _start(locals())
     metrics = read_json(folder/"metrics.json")
-    _show(table, f"{metrics['task']}: what was kept ({metrics['threads']} CPU threads)" if not torch.cuda.is_available() else f"{metrics['task']}: what was kept")
-    print(f"Look into {folder}: report.html, predictions/, and the student itself in {_student_folder(folder).relative_to(folder)}\nPut it to work: kd-nb export {folder}; is it worth it? kd-nb speed {folder}")
+    threads = "" if torch.cuda.is_available() else f" ({metrics['threads']} CPU thread{'s' * (metrics['threads'] > 1)})"
+    _show(table, f"{metrics['task']}: what was kept{threads}")
+    print(f"Look into {folder}: report.html, predictions/, and the student itself in {_student_folder(folder).relative_to(folder)}")
+    print(f"Put it to work: kd-nb export {folder}; is it worth it? kd-nb speed {folder}")
 
 # %% ../nbs/12_cli.ipynb #cell-009
 def _stage_command(name: str, until: str, help: str, what: str):
@@ -112,7 +125,8 @@ def _stage_command(name: str, until: str, help: str, what: str):
         print(f"Look into {folder/until}; the same options go on with: kd-nb run")
     command.__signature__, command.__annotations__ = inspect.signature(run), run.__annotations__
     app.command(name, help=help, epilog=f"Example:\n\n`kd-nb {name} --task mini-intents --augment rules --n-augment 2000`\n\n"
-                f"`accelerate launch --multi_gpu --num_processes 2 -m kd_nb {name} --task mini-intents --augment lm` shares the work between two processes, on a CPU too.")(command)
+                f"`accelerate launch --multi_gpu --num_processes 2 -m kd_nb {name} --task mini-intents --augment lm` "
+                "shares the work between two processes, on a CPU too.")(command)
 
 _stage_command("augment", "augment", "Only make the new sentences of a run: its first stage.", "What was made, and what was dropped")
 _stage_command("label", "transfer", "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.", "The transfer set")
@@ -122,7 +136,7 @@ def _student_folder(run: str | Path) -> Path:
     "A student's folder, from itself or from its run's folder: there the first distilled student's."
     folder = Path(run)
     if not (folder/"students").is_dir(): return folder
-    config = read_json(folder/"config.json") if (folder/"config.json").is_file() else {}
+    config = read_made(folder/"config.json", AGAIN) if (folder/"config.json").is_file() else {}
     return folder/"students"/config.get("student", "bilstm").split(",")[0]
 
 def load_any(folder: Path) -> SentenceClassifier | OnnxStudent:
@@ -131,10 +145,12 @@ def load_any(folder: Path) -> SentenceClassifier | OnnxStudent:
     try: return OnnxStudent(folder)
     except ValueError as e: raise KdError(str(e)) from e
 
-@app.command(epilog="Examples:\n\n`echo 'where do i sign up?' | kd-nb predict runs/demo`\n\n`kd-nb predict runs/demo tickets.csv --text body --out labelled.csv`")
+@app.command(epilog="Examples:\n\n`echo 'where do i sign up?' | kd-nb predict runs/demo`\n\n"
+                    "`kd-nb predict runs/demo tickets.csv --text body --out labelled.csv`")
 def predict(
     student: Annotated[str, typer.Argument(help="a run folder, a student's own folder, or one that `kd-nb export` wrote")],
-    file: Annotated[Optional[Path], typer.Argument(help="sentences: .csv, .tsv, .jsonl, .parquet, or plain text with one a line; standard input where not given")] = None,
+    file: Annotated[Optional[Path], typer.Argument(help="sentences: .csv, .tsv, .jsonl, .parquet, or plain text with one a line; "
+                                                    "standard input where not given")] = None,
     text: Annotated[str, opt("column of sentences")] = "sentence",
     out: Annotated[Optional[Path], opt("write to this .csv or .jsonl instead of standard output (CSV)")] = None,
 ):
@@ -150,7 +166,8 @@ def predict(
     print(f"{len(table):,} sentences labelled: {out}")
 
 # %% ../nbs/12_cli.ipynb #cell-011
-@app.command(epilog="Examples:\n\n`kd-nb export runs/demo`\n\n`kd-nb export runs/demo --int8`\n\n`echo 'where do i sign up?' | kd-nb predict runs/demo/export/bilstm-int8`\n\n"
+@app.command(epilog="Examples:\n\n`kd-nb export runs/demo`\n\n`kd-nb export runs/demo --int8`\n\n"
+                    "`echo 'where do i sign up?' | kd-nb predict runs/demo/export/bilstm-int8`\n\n"
                     "`python runs/demo/export/bilstm-int8/predict.py 'where do i sign up?'` needs onnxruntime and tokenizers only.")
 def export(
     run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
@@ -160,9 +177,11 @@ def export(
     "Write a run's students as ONNX folders that answer without PyTorch: both forms where none is named."
     table = export_run(run, [form for form, wanted in (("onnx", onnx), ("int8", int8)) if wanted or onnx == int8])
     percent = "{:.1%}".format
-    _show(pd.DataFrame({"student": table.student, "form": table.form, "size": (table.bytes / 1e6).map("{:.1f} MB".format), "largest difference of a logit": table.max_diff.map("{:.0e}".format),
+    _show(pd.DataFrame({"student": table.student, "form": table.form, "size": (table.bytes / 1e6).map("{:.1f} MB".format),
+        "largest difference of a logit": table.max_diff.map("{:.0e}".format),
         "same label as trimmed student": table.same_as_trimmed.map(percent), "as student": table.same_as_student.map(percent),
-        "dev score": (100 * table.score).map("{:.1f}".format), "of student": (100 * table.score_of_student).map("{:.1f}".format)}), f"Exported into {run/'export'}")
+        "dev score": (100 * table.score).map("{:.1f}".format), "of student": (100 * table.score_of_student).map("{:.1f}".format)}),
+        f"Exported into {run/'export'}")
     print("A folder is all you need to copy; predict.py in it answers with onnxruntime and tokenizers alone.")
 
 # %% ../nbs/12_cli.ipynb #cell-012
@@ -173,34 +192,44 @@ def speed(
     "Is the student worth it? Score, size and time of teacher, students, their ONNX forms, and two simple models on the same data."
     found = speed_run(run)
     one = pd.DataFrame(found["rows"]).query("threads == 1 and batch_size == 1")[["model", "ms"]]
-    save_figure(run/"figures/speed.png", lambda: plot_speed(pd.DataFrame(found["models"]).merge(one), found["metric"], found["task"])[0])
+    models = pd.DataFrame(found["models"]).merge(one)
+    save_figure(run/"figures/speed.png", lambda: plot_speed(models, metric_name(found["metric"]), found["task"])[0])
     write_json(run/"speed.json", found)
     write_report(run)
     _show(speed_table(found), f"{found['task']}: what it costs (times in brackets: how much faster than the teacher)")
     print(f"Look into {run}: figures/speed.png, report.html")
 
 # %% ../nbs/12_cli.ipynb #cell-013
-@app.command(epilog="Examples:\n\n`kd-nb probe runs/demo --models teacher`\n\n`kd-nb probe runs/demo --models pretrained,teacher,bilstm --controls`\n\n`kd-nb probe runs/demo --suite senteval --n-train 100000 --n-eval 10000`\n\n"
+def _with_controls(models: list[str]) -> list[str]:
+    "Behind each model its untrained twin and its bare word vectors."
+    def twins(m): return [] if m.endswith(("-untrained", "-vectors")) else [f"{m}-untrained", f"{m}-vectors"]
+    return list(dict.fromkeys(name for m in models for name in (m, *twins(m))))
+
+@app.command(epilog="Examples:\n\n`kd-nb probe runs/demo --models teacher`\n\n`kd-nb probe runs/demo --models pretrained,teacher,bilstm --controls`\n\n"
+                    "`kd-nb probe runs/demo --suite senteval --n-train 100000 --n-eval 10000`\n\n"
                     "`kd-nb probe runs/demo --suite my-sentences.txt --spacy en_core_web_sm`")
 def probe(
     run: Annotated[Path, typer.Argument(help="the folder of a finished run")],
-    models: Annotated[Optional[str], opt("which, with commas between: teacher, pretrained (the teacher before its task), a student's name; each also with -untrained or -vectors behind it. Teacher and distilled students where not given")] = None,
-    suite: Annotated[str, opt("made (by the built-in grammar: synthetic), senteval (the official files: from KD_NB_DATA/probing, or fetched), a folder of such files, a treebank (.conllu), or a text file with a sentence a line (with --spacy)")] = "made",
+    models: Annotated[Optional[str], opt("which, with commas between: teacher, pretrained (the teacher before its task), a student's name; "
+                                          "each also with -untrained or -vectors behind it. Teacher and distilled students where not given")] = None,
+    suite: Annotated[str, opt("made (by the built-in grammar: synthetic), senteval (the official files: from KD_NB_DATA/probing, or fetched), "
+                               "a folder of such files, a treebank (.conllu), or a text file with a sentence a line (with --spacy)")] = "made",
     spacy: Annotated[Optional[str], opt("a spaCy pipeline that parses the sentences of --suite")] = None,
     tasks: Annotated[Optional[str], opt(f"some of {', '.join(FILES)}, with commas between; all where not given")] = None,
     pooling: Annotated[str, opt("one vector for a sentence: mean or max of all positions, or single (the first; of an LSTM its last states)")] = "mean",
     n_train: Annotated[int, opt("at most so many sentences a task to train probes on")] = 5000,
     n_eval: Annotated[int, opt("at most so many to choose a probe on, and as many to score it on")] = 1000,
-    controls: Annotated[bool, typer.Option("--controls", help="also the untrained twin and the bare word vectors of each model, and labels at random for all: about four times the work")] = False,
+    controls: Annotated[bool, typer.Option("--controls", help="also the untrained twin and the bare word vectors of each model, "
+                                                         "and labels at random for all: about four times the work")] = False,
     seed: Annotated[int, opt("of suite and probes")] = 0,
     name: Annotated[Optional[str], opt("of the folder in probing/; from suite and pooling where not given")] = None,
 ):
     "What do the layers know? Ten linguistic properties, read off every layer of teacher and students by small classifiers."
     config, _ = finished(run)
     if min(n_train, n_eval) < 1: raise KdError(f"--n-train and --n-eval must be above 0, not {n_train} and {n_eval}")
-    check_name(pooling, POOLINGS, "pooling")
+    check_name(pooling, POOLINGS, "pooling"); check_seed(seed)
     wanted = models.split(",") if models else ["teacher", *student_names(config)["distilled"]]
-    if controls: wanted = [m for w in wanted for m in dict.fromkeys((w, *([] if w.endswith(("-untrained", "-vectors")) else [f"{w}-untrained", f"{w}-vectors"])))]
+    if controls: wanted = _with_controls(wanted)
     for m in wanted: split_name(m, config)
     name = name or f"{Path(suite).resolve().stem if Path(suite).exists() else suite}-{pooling}"
     if Path(name).name != name: raise KdError(f"--name {name}: a name for a folder, without slashes")
@@ -209,7 +238,8 @@ def probe(
     try: scores = probe_run(run, wanted, sets, dict(suite=suite, pooling=pooling, n_train=n_train, n_eval=n_eval, seed=seed), name, controls)
     except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
     best = chosen(scores[~scores.control], ["model", "task", "layer"])
-    save_figure(run/f"figures/probing-{name}.png", lambda: plot_layers(best, references=REFERENCES if suite == "senteval" else without_model(sets))[0])
+    references = REFERENCES if suite == "senteval" else without_model(sets)
+    save_figure(run/f"figures/probing-{name}.png", lambda: plot_layers(best, references=references)[0])
     table = probing_table(scores, sets)
     with whole(run/"probing"/name/"table.csv") as part: table.to_csv(part, index=False)
     write_report(run)
@@ -226,20 +256,32 @@ def errors(
     "What do teacher and students get wrong, how sure are they, and what did distillation lose?"
     config, _ = finished(run)
     if not 0 < threshold <= 1: raise KdError(f"--threshold must be above 0 and at most 1, not {threshold}")
-    found, tables, students = errors_run(run, split, threshold), read_run(run, split), student_names(config)["distilled"]
-    for name, table in found.items():
+    found = errors_run(run, split, threshold)
+    draw_errors(run, split, found["confidence"].set_index("model").temperature)
+    for name, table in found.items():  # confidence is the last: where it is, all are
         with whole(run/"errors"/f"{split}-{name}.csv") as part: table.to_csv(part, index=False)
-    axes = {"confidence": lambda: plot_confidence(tables), "reliability": lambda: plot_reliability(tables)} | {f"confusion-{s}": lambda s=s: titled(plot_confusion(tables[s]), s) for s in students}
-    for name, draw in axes.items(): save_figure(run/"figures"/f"errors-{name}-{split}.png", draw)
     write_json(run/f"errors/{split}-why.json", why_run(run, split, threshold))  # the long part comes last
     write_report(run)
-    _show(found["confidence"].round(2), f"Confidence and calibration on {split} (percent; Brier score and negative log-likelihood apart)")
-    _show(found["overlap"].round(0), "How many hits, or mistakes, of a row's model the column's shares (percent)")
-    _show(found["differences"].round(3), "Differences (percent, 95 % interval; McNemar's p is about accuracy)")
-    _show(found["only-teacher-right"].head(8)[["sentence", "label", *(f"pred: {s}" for s in students)]], f"Right by the teacher alone: {len(found['only-teacher-right'])} sentences, the first of them")
+    _show_errors(found, split, student_names(config)["distilled"])
     print(f"Look into {run}: errors/, figures/errors-*.png, report.html")
 
+def _show_errors(found: dict[str, pd.DataFrame], split: str, students: list[str]):
+    "The most telling tables of `errors_run`."
+    confidence, lost = found["confidence"], found["only-teacher-right"]
+    fitted = f"the temperature was fitted on {confidence['selection rows'].iloc[0]:,} selection rows"
+    what = f"Confidence and calibration on {split} (percent; not Brier score and negative log-likelihood; {fitted})"
+    _show(confidence.drop(columns="selection rows").round(2), what)
+    _show(found["overlap"].round(0), "How many hits, or mistakes, of a row's model the column's shares (percent)")
+    differences = found["differences"].assign(metric=found["differences"].metric.map(metric_name), mcnemar_p=found["differences"].mcnemar_p.map(p_value))
+    _show(differences.round(1), "Differences (percent, 95 % interval; McNemar's p is about accuracy)")
+    columns = ["sentence", "label", *(f"pred: {s}" for s in students)]
+    _show(lost.head(8)[columns], f"Right by the teacher alone: {len(lost)} sentences, the first of them")
+
 # %% ../nbs/12_cli.ipynb #cell-016
+def _on_selection(base: Base) -> str:
+    held_out = len(base.task.splits["select"])
+    return f"{metric_name(base.task.metric)} on the selection split ({held_out} training sentences held out), 95 % interval"
+
 def _tune_steps(base: Base, steps: dict) -> str:  # the trial that is kept
     "One parameter after the other: `steps.csv`, its figures, and a table on the screen."
     table = explore(base, steps)
@@ -247,45 +289,55 @@ def _tune_steps(base: Base, steps: dict) -> str:  # the trial that is kept
     table = table.drop(columns="score").merge(trials, on="trial")
     for what, rows in (("steps", table), ("curves", curves)):
         with whole(base.home/f"{what}.csv") as part: rows.to_csv(part, index=False)
-    for step in [s for s in steps if s != "size"]: save_figure(base.run/"figures"/f"tuning-{base.home.name}-{step}.png", lambda: plot_curves(table, curves, step))
-    if "size" in steps: save_figure(base.run/"figures"/f"tuning-{base.home.name}-size.png", lambda: plot_sizes(table[table.step == "size"])[0])
-    _show(tuning_table(table), f"{base.task.name}, {base.kind}: {base.task.metric} on the selection split ({len(base.task.splits['select'])} training sentences held out), 95 % interval")
+    def draw(step):
+        if step == "size": return plot_sizes(table[table.step == "size"], base.task.metric)[0]
+        return plot_curves(table, curves, step, base.task.metric)
+    for step in steps: save_figure(base.run/"figures"/f"tuning-{base.home.name}-{step}.png", lambda: draw(step))
+    _show(tuning_table(table), f"{base.task.name}, {base.kind}: {_on_selection(base)}")
     return table.trial[table.best].iloc[-1]
 
-def _tune_jointly(base: Base, n_trials: int) -> str:  # the trial with the highest score
+def _tune_jointly(base: Base, n_trials: int) -> str | None:  # the trial with the highest score; None: none has ended yet
     "All parameters at once: `joint.csv`, the front as a figure and as a table on the screen."
     table = study_table(base, search(base, n_trials))
+    if not (table.state == "finished").any(): return print("no trial has ended yet: the processes that are at them will show the result")
     with whole(base.home/"joint.csv") as part: table.to_csv(part, index=False)
-    save_figure(base.run/"figures"/f"tuning-{base.home.name}-front.png", lambda: plot_front(table))
+    save_figure(base.run/"figures"/f"tuning-{base.home.name}-front.png", lambda: plot_front(table, base.task.metric))
     stopped = (table.state == "stopped early").sum()
-    _show(tuning_table(table[table.front].sort_values("ms")), f"{base.task.name}, {base.kind}: the front of {len(table)} trials ({stopped} stopped early); {base.task.metric} on the selection split ({len(base.task.splits['select'])} training sentences held out), 95 % interval")
+    what = f"{base.task.name}, {base.kind}: the front of {len(table)} trials ({stopped} stopped early); {_on_selection(base)}"
+    _show(tuning_table(table[table.front].sort_values("ms")), what)
     return table.trial[table.score.where(table.front).idxmax()]
 
+# %% ../nbs/12_cli.ipynb #1d0ac95d
 @app.command(epilog="Examples:\n\n`kd-nb tune runs/demo --epochs 10`\n\n`kd-nb tune runs/demo --student bert --steps lr,size --epochs 10`\n\n"
                     "`kd-nb tune runs/demo --trials 40 --epochs 10 & kd-nb tune runs/demo --trials 40 --epochs 10` share one search of 40 trials.")
 def tune(
     run: Annotated[Path, typer.Argument(help="a run folder with a teacher and a transfer set: what `kd-nb run` or `kd-nb label` made")],
     student: Annotated[Optional[str], opt(f"{' or '.join(STUDENTS)}; the run's first where not given")] = None,
-    steps: Annotated[Optional[str], opt(f"which parameters to try, one after the other, with commas between: {', '.join(study_steps('bilstm'))}; all where not given")] = None,
-    trials: Annotated[Optional[int], opt("search all parameters at once instead, with so many trials, and show what nothing beats in score, time and size")] = None,
+    steps: Annotated[Optional[str], opt("which parameters to try, one after the other, with commas between: "
+                                         f"{', '.join(study_steps('bilstm'))}; all where not given. Each call begins with the run's settings: "
+                                         "name earlier steps again to go on from what they kept")] = None,
+    trials: Annotated[Optional[int], opt("search all parameters at once instead, with so many trials, "
+                                          "and show what nothing beats in score, time and size")] = None,
     epochs: Annotated[Optional[int], opt("of each trial; those of a run where not given")] = None,
-    seed: Annotated[Optional[int], opt("of all trials; the run's where not given")] = None,
     name: Annotated[Optional[str], opt("of the folder in tuning/; the student's where not given, with -joint behind it for --trials")] = None,
 ):
     "Look for a better student: learning rate, schedule, batch size, word vectors, width and depth. Dev and test are not looked at."
-    if trials is not None and (trials < 1 or steps): raise KdError("--trials searches all parameters at once: leave out --steps" if steps else f"--trials must be above 0, not {trials}")
-    if name and Path(name).name != name: raise KdError(f"--name {name}: a name for a folder, without slashes")
+    if trials is not None and steps: raise KdError("--trials searches all parameters at once: leave out --steps")
+    if trials is not None and trials < 1: raise KdError(f"--trials must be above 0, not {trials}")
     kind = student or read_config(run)["student"].split(",")[0]
     known = study_steps(kind)
     wanted = [check_name(s, known, "step") for s in steps.split(",")] if steps else list(known)
-    base = open_base(run, kind, name or kind + "-joint" * bool(trials), **{k: v for k, v in (("epochs", epochs), ("seed", seed)) if v is not None})
+    base = open_base(run, kind, name or kind + "-joint" * bool(trials), epochs)
     try: best = _tune_jointly(base, trials) if trials else _tune_steps(base, {s: known[s] for s in wanted})
     except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
+    if best is None: return
     write_report(run)
-    print(f"Look into {run}: report.html, figures/tuning-{base.home.name}-*.png, tuning/{base.home.name}/; the best is {base.home/best}, for kd-nb predict\nFor its dev score, report and all else: {as_command(base, best)}")
+    print(f"Look into {run}: report.html, figures/tuning-{base.home.name}-*.png, tuning/{base.home.name}/; the best is {base.home/best}, for kd-nb predict")
+    print(f"For its dev score, report and all else: {as_command(base, best)}")
 
 # %% ../nbs/12_cli.ipynb #cell-018
-ADDS = {"Speed and size": "speed", "Classes": "errors", "Mistakes and confidence": "errors", "Choosing a student": "tune", "What the layers know": "probe"}
+ADDS = {"Speed and size": "speed", "Classes": "errors", "Mistakes and confidence": "errors", WHY: "errors",
+        "Choosing a student": "tune", "What the layers know": "probe"}  # what of a report each command adds
 
 @app.command(epilog="Example:\n\n`kd-nb report runs/demo`")
 def report(
@@ -293,11 +345,13 @@ def report(
 ):
     "One page with all that a run has so far: results, learning curves, mistakes, speed, probing, and a table of predictions to search, sort and ask."
     config = read_config(run)
-    draw_figures(run, config, read_json(run/"metrics.json") if (run/"metrics.json").exists() else None)
+    draw_figures(run, config, finished(run)[1] if (run/"metrics.json").exists() else None)
     there = write_report(run)
     print(f"Open {run/'report.html'} in a browser: " + ", ".join(h for h, is_there in there.items() if is_there))
     if not there["Results"]: return print("The run is not finished: the `kd-nb run` that made it continues it")
-    for command in dict.fromkeys(c for h, c in ADDS.items() if not there[h]): print(f"kd-nb {command} {run} adds: " + ", ".join(h for h, c in ADDS.items() if c == command and not there[h]))
+    for command in dict.fromkeys(ADDS.values()):
+        missing = [h for h, c in ADDS.items() if c == command and not there[h]]
+        if missing: print(f"kd-nb {command} {run} adds: {', '.join(missing)}")
 
 # %% ../nbs/12_cli.ipynb #cell-019
 @app.command(epilog="Example:\n\n`kd-nb info runs/demo`")
@@ -307,9 +361,16 @@ def info(
     "What is in a run: its settings, which stages are finished, its results."
     config = read_config(folder)
     _show(pd.DataFrame([(k, v) for k, v in config.items() if v is not None], columns=["setting", "value"]), f"Settings of {folder}")
-    parts = ["augment", "teacher", "transfer", *(f"students/{n}" for n in student_names(config)["all"]), "predictions", "figures", "metrics.json", "report.html", "export", "speed.json", "probing", "errors"]
-    _show(pd.DataFrame([(p, "there" if (folder/p).exists() else "not yet") for p in parts], columns=["part", "state"]), "Stages")
-    if (folder/"metrics.json").exists(): _show(results_table(read_json(folder/"metrics.json")), "Results")
+    parts = [(p, "there" if (folder/p).exists() else "not yet") for p in _parts(folder, config)]
+    _show(pd.DataFrame(parts, columns=["part", "state"]), "Stages")
+    if (folder/"metrics.json").exists(): _show(results_table(finished(folder)[1]), "Results")
+
+def _parts(folder: Path, config: dict) -> list[str]:
+    "What a run may hold; of exported students, probing runs and searches those that are there by their names."
+    students = [f"students/{n}" for n in student_names(config)["all"]]
+    def named(part): return sorted(f"{part}/{p.name}" for p in (folder/part).glob("[!.]*") if p.is_dir()) or [part]
+    return ["augment", "teacher", "transfer", *students, "predictions", "figures", "metrics.json", "report.html",
+            *named("export"), "speed.json", "errors", *named("probing"), *named("tuning")]
 
 @app.command(epilog="Example:\n\n`kd-nb tasks`")
 def tasks():

@@ -48,7 +48,7 @@ class Table:
     tokenizer: Tokenizer  # turns sentences into rows
     weight: Tensor        # float[vocab_size, dim]
     pad_id: int = 0
-    special: bool = False  # sentences are their words alone
+    special = False  # sentences are their words alone, without [CLS] and the like
     tokenise = SentenceClassifier.tokenise
 
 def table_of(model: SentenceClassifier) -> Table:
@@ -70,20 +70,26 @@ def _(model: Table, ids, lengths):
 
 @layer_states.register
 def _(model: Teacher, ids, lengths):
-    if model.model.config.is_encoder_decoder: raise KdError(f"'{model.model.config.model_type}' has an encoder and a decoder: its layers cannot be probed here")
-    layers = model.model.base_model(input_ids=ids, attention_mask=_inside(ids, lengths).long(), output_hidden_states=True).hidden_states
-    has_cls = model.hf_tokenizer.cls_token_id is not None
-    return [(h, h[:, 0] if has_cls else _last(h, lengths)) for h in layers]
+    if model.model.config.is_encoder_decoder:
+        raise KdError(f"'{model.model.config.model_type}' has an encoder and a decoder: its layers cannot be probed here")
+    inside = _inside(ids, lengths).long()
+    layers = model.model.base_model(input_ids=ids, attention_mask=inside, output_hidden_states=True).hidden_states
+    if any(h.shape[1] != ids.shape[1] for h in layers):
+        raise KdError(f"'{model.model.config.model_type}' has layers with fewer positions than tokens: they cannot be probed here")
+    cls = model.hf_tokenizer.cls_token_id
+    first = cls is not None and bool((ids[:, 0] == cls).all())  # not all have one, and some have it last
+    return [(h, h[:, 0] if first else _last(h, lengths)) for h in layers]
 
 @layer_states.register
 def _(model: BertStudent, ids, lengths):
-    with hooked(norm=model.norm, **{str(i): layer for i, layer in enumerate(model.encoder.layer)}) as found: model.states(ids, lengths)
+    layers = {str(i): layer for i, layer in enumerate(model.encoder.layer)}
+    with hooked(norm=model.norm, **layers) as found: model.states(ids, lengths)
     return [(h, h[:, 0]) for h in found.values()]
 
 @layer_states.register
 def _(model: BiLSTM, ids, lengths):
     x = model.embedding(ids)
-    out, size = [(x, _last(x, lengths))], model.lstm.hidden_size
+    out, size = [(x, pool((x, x), lengths, "mean"))], model.lstm.hidden_size  # as in a table
     for layer in one_by_one(model.lstm):
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         x, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
@@ -95,9 +101,11 @@ def one_by_one(lstm: nn.LSTM) -> list[nn.LSTM]:
     "The layers of a bidirectional LSTM as LSTMs of one layer each, which share its weights."
     layers = []
     for k in range(lstm.num_layers):
-        layer = nn.LSTM(lstm.input_size if k == 0 else 2 * lstm.hidden_size, lstm.hidden_size, batch_first=True, bidirectional=True, device="meta")
+        width = lstm.input_size if k == 0 else 2 * lstm.hidden_size
+        layer = nn.LSTM(width, lstm.hidden_size, batch_first=True, bidirectional=True, device="meta")
         for end in ("", "_reverse"):
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"): setattr(layer, f"{name}_l0{end}", getattr(lstm, f"{name}_l{k}{end}"))
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                setattr(layer, f"{name}_l0{end}", getattr(lstm, f"{name}_l{k}{end}"))
         layers.append(layer)
     return layers
 
@@ -108,15 +116,18 @@ def layer_vectors(model, tokens: Tokens, rows: Tensor, pooling: str) -> list[Ten
     ids, lengths = (t.to(device) for t in tokens.pad(rows))
     with torch.inference_mode(): return [pool(layer, lengths, pooling).float() for layer in layer_states(model, ids, lengths)]
 
+def _new_file(folder: Path, layer: int, shape: tuple[int, int]): return np.lib.format.open_memmap(folder/f"layer-{layer:02}.npy", "w+", np.float16, shape)
+
 def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, label: str | None):
     "Fill one file a layer; raises `KdError` for what half precision cannot hold."
     files, batches = [], tokens.lengths.argsort(descending=True, stable=True).split(batch_size)
     for rows in progress(batches, label, size=batch_size) if label else batches:
         vectors = layer_vectors(model, tokens, rows, pooling)
-        files = files or [np.lib.format.open_memmap(part/f"layer-{k:02}.npy", "w+", np.float16, (len(tokens), v.shape[1])) for k, v in enumerate(vectors)]
+        files = files or [_new_file(part, k, (len(tokens), v.shape[1])) for k, v in enumerate(vectors)]
         for k, (file, v) in enumerate(zip(files, vectors)):
             half = v.half().cpu()
-            if not half.isfinite().all(): raise KdError(f"layer {k} has values that are not finite, or beyond 65,504, which float16 cannot hold")
+            if not half.isfinite().all():
+                raise KdError(f"layer {k} has values that are not finite, or beyond 65,504, which float16 cannot hold")
             file[rows.numpy()] = half.numpy()
     for file in files: file.flush()
 
@@ -128,11 +139,13 @@ def encode(
     pooling: str = "mean",  # one of `POOLINGS`
     batch_size: int = 128,
     label: str | None = None,  # name for progress; None shows none
+    digest: str | None = None,  # of the model, where `weights_digest` is known already
 ) -> list[np.ndarray]:      # a layer each, from the word vectors up: float16[n, size], mapped into memory, in the order of `sentences`
     "Encode sentences by every layer of a model, in one pass; raises `KdError` if the folder holds something else."
     check_texts(sentences)
     if not len(sentences): raise ValueError("there are no sentences to encode")
-    folder, about = Path(folder), dict(pooling=check_name(pooling, POOLINGS, "pooling"), sentences=hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16], model=weights_digest(model))
+    folder, lines = Path(folder), hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16]
+    about = dict(pooling=check_name(pooling, POOLINGS, "pooling"), sentences=lines, model=digest or weights_digest(model))
     if not folder.exists():
         if not isinstance(model, Table): model.eval()
         with whole(folder) as part:
@@ -140,15 +153,20 @@ def encode(
             _write(model, model.tokenise(sentences), part, pooling, batch_size, label)
             write_json(part/"about.json", about | dict(layers=len(list(part.glob("layer-*.npy")))))
     paths = sorted(folder.glob("layer-*.npy"))
-    if not (folder/"about.json").is_file() or read_json(folder/"about.json") != about | dict(layers=len(paths)): raise KdError(f"'{folder}' holds encodings of other sentences, or by another model or pooling, or not all of them: delete it, or name another folder")
+    if not (folder/"about.json").is_file() or read_json(folder/"about.json") != about | dict(layers=len(paths)):
+        raise KdError(f"'{folder}' holds encodings of other sentences, or by another model or pooling, or not all of them: "
+                      "delete it, or name another folder")
     return [np.load(path, mmap_mode="r") for path in paths]
 
 # %% ../nbs/07c_encodings.ipynb #cell-020
 def weights_digest(model) -> str:
     "A checksum of all weights that encode: a teacher's head, which is random before any training, is not one of them."
-    state = {"weight": model.weight} if isinstance(model, Table) else (model.model.base_model if isinstance(model, Teacher) else model).state_dict()
+    if isinstance(model, Table): state = {"weight": model.weight}
+    else: state = (model.model.base_model if isinstance(model, Teacher) else model).state_dict()
     digest = hashlib.sha256()
-    for name, w in sorted(state.items()): digest.update(name.encode() + w.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    for name, w in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(w.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
 # %% ../nbs/07c_encodings.ipynb #cell-027

@@ -110,7 +110,8 @@ def nouns(kind: str) -> list[Noun]: return [n for n in ALL_NOUNS if n.kind == ki
 @lru_cache(maxsize=None)
 def verbs(subject: str | None = None, object: str | None = None, transitive: bool = False) -> list[Verb]:
     "Verbs of which such things can be subject and object; those that take a clause only when asked for."
-    return [v for v in ALL_VERBS if subject in (None, v.subject) and (object == v.object or object is None and v.object != "clause") and not (transitive and not v.object)]
+    def fits(v): return subject in (None, v.subject) and (object == v.object or object is None and v.object != "clause")
+    return [v for v in ALL_VERBS if fits(v) and (v.object or not transitive)]
 
 # %% ../nbs/07a_grammar.ipynb #cell-014
 def leaf(tag: str, word: str) -> Tree: return Tree(tag, [word])
@@ -131,7 +132,8 @@ class Grammar:
         words = self.rng.sample(fitting, sum(self.maybe(self.extras) for _ in range(2))) + [getattr(noun, number)]
         article = self.rng.choice(DETERMINERS[number])
         if article == "a" and (words[0][0] in "aeiou" or words[0] == "honest"): article = "an"
-        core = Tree("NP", [leaf("DT" if article not in ("her", "his", "our") else "PRP$", article), *(leaf("JJ", w) for w in words[:-1]), leaf("NN" if number == "sg" else "NNS", words[-1])])
+        tags = "DT" if article not in ("her", "his", "our") else "PRP$", "NN" if number == "sg" else "NNS"
+        core = Tree("NP", [leaf(tags[0], article), *(leaf("JJ", w) for w in words[:-1]), leaf(tags[1], words[-1])])
         if depth > 0 and self.maybe(self.p): return Tree("NP", [core, self.relative(kind, number, depth - 1) if self.maybe(0.5) else self.place(depth - 1)])
         return core
 
@@ -169,7 +171,8 @@ def verb_phrase(self: Grammar, verb: Verb, tense: str, number: str, depth: int, 
     return Tree("VP", parts)
 
 @patch
-def subject_and_verb(self: Grammar, depth: int, tense: str | None = None, verb: Verb | None = None, subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
+def subject_and_verb(self: Grammar, depth: int, tense: str | None = None, verb: Verb | None = None,
+                     subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
     "The two parts of a clause; what is given is used, the rest is drawn."
     if verb is None:
         if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
@@ -183,7 +186,9 @@ def clause(self: Grammar, depth: int, **features) -> Tree: return Tree("S", self
 # %% ../nbs/07a_grammar.ipynb #cell-020
 def _opening(g): return Tree("ADVP", [leaf("RB", g.rng.choice(OPENING))])
 def _cc(g): return leaf("CC", g.rng.choice(("and", "but", "so")))
-def _when(g, d): return Tree("SBAR", [Tree("WHADVP", [leaf("WRB", "when")]) if g.maybe(0.5) else leaf("IN", g.rng.choice(("because", "although", "while"))), g.clause(d)])
+def _when(g, d):
+    word = Tree("WHADVP", [leaf("WRB", "when")]) if g.maybe(0.5) else leaf("IN", g.rng.choice(("because", "although", "while")))
+    return Tree("SBAR", [word, g.clause(d)])
 def _time(g): return Tree("NP", [leaf("DT", g.rng.choice(("this", "that", "every"))), leaf("NN", g.rng.choice(("morning", "evening", "week", "summer")))])
 def _manner(g): return Tree("ADVP", [leaf("RB", g.rng.choice(MANNER))])
 def _bare(g, d, verb=None):
@@ -355,7 +360,9 @@ ODD_SUBJECTS = "food clothing plant instrument".split()  # do nothing of what th
 
 def odd(subject: str, verb: Verb, object: str) -> bool:
     "Can nobody mean this?"
-    return verb.base not in TOLERANT and (subject in ODD_SUBJECTS and object == verb.object or subject == verb.subject and object in ODD_OBJECTS[verb.subject, verb.object].split())
+    if verb.base in TOLERANT: return False
+    if subject in ODD_SUBJECTS and object == verb.object: return True
+    return subject == verb.subject and object in ODD_OBJECTS[verb.subject, verb.object].split()
 
 def odd_man_out(rng, label, split):
     "Is the sentence as it was, or has one word been replaced by one that makes no sense there?"
@@ -418,7 +425,9 @@ def make_task(
 ) -> pd.DataFrame:           # `split, label, sentence, tree` (bracketed); no sentence twice, labels even in every part
     "Draw the sentences of a probing task; raises `KdError` if the grammar has not so many."
     labels, make = TASKS[name]
-    if sizes[0] < len(labels): raise KdError(f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train)")
+    if sizes[0] < len(labels):
+        raise KdError(f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train), "
+                      "or name other tasks (--tasks)")
     rng, seen, rows = random.Random(f"{name} {seed}"), set(), []
     for split, size in zip(SPLITS, sizes):
         for i in progress(range(size), f"{name}: making sentences for {split}"):

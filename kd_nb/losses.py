@@ -76,7 +76,7 @@ def make_loss(
 def hooked(
     **modules: nn.Module,  # name -> a module of any model
 ) -> Iterator[dict[str, Tensor]]:  # name -> its latest output, the first one if it gives several
-    "Within the block every forward pass leaves the outputs of `modules` behind, even of frozen ones so that one can differentiate by them."
+    "Within the block every forward pass leaves the outputs of `modules` behind; one can differentiate by them, even by those of frozen modules."
     states = {}
     def keep(name):
         def hook(module, args, out):

@@ -14,36 +14,41 @@ from typing import Sequence
 from urllib.request import urlopen
 import numpy as np, pandas as pd
 from .core import KdError, cache_folder, check_name, whole
-from .encodings import encode
+from .encodings import encode, weights_digest
 from .grammar import SPLITS, make_task
 from .probe import GRID, chosen, probe
 from .treebank import parse_with_spacy, read_conllu, treebank_suite
 
 # %% ../nbs/08_probing.ipynb #cell-007
-FILES = {"Length": "sentence_length.txt", "WordContent": "word_content.txt", "Depth": "tree_depth.txt", "TopConstituents": "top_constituents.txt", "BigramShift": "bigram_shift.txt",
-         "Tense": "past_present.txt", "SubjNumber": "subj_number.txt", "ObjNumber": "obj_number.txt", "OddManOut": "odd_man_out.txt", "CoordinationInversion": "coordination_inversion.txt"}
+FILES = {"Length": "sentence_length.txt", "WordContent": "word_content.txt",
+         "Depth": "tree_depth.txt", "TopConstituents": "top_constituents.txt", "BigramShift": "bigram_shift.txt",
+         "Tense": "past_present.txt", "SubjNumber": "subj_number.txt", "ObjNumber": "obj_number.txt",
+         "OddManOut": "odd_man_out.txt", "CoordinationInversion": "coordination_inversion.txt"}
 OFFICIAL = "https://raw.githubusercontent.com/facebookresearch/SentEval/main/data/probing"
 
 def read_task(
     path: str | Path,  # a file in SentEval's format
 ) -> pd.DataFrame:     # `split, label, sentence`
-    "Read a probing task; raises `KdError`, which names the line, for a wrong number of columns, an unknown part, an empty sentence, or a label that training never shows."
+    "Read a probing task; raises `KdError`, which names the line, for wrong columns, an unknown part, or a label that training never shows."
     path, rows = Path(path), []
     if not path.is_file(): raise KdError(f"no such file: {path}")
     try: lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
-    columns = max(3, lines[0].count("\t") + 1)  # some may stand between label and sentence
     for i, line in enumerate(lines, 1):
         fields = line.rstrip("\r").split("\t")
-        if len(fields) != columns: raise KdError(f"{path}, line {i}: {len(fields)} columns with tabs between, where {columns} are due (tr, va or te; label; sentence)")
-        if fields[0] not in SPLITS: raise KdError(f"{path}, line {i}: the first column must be one of {', '.join(SPLITS)}, not '{fields[0]}'")
-        if not fields[1].strip() or not fields[-1].strip(): raise KdError(f"{path}, line {i}: the {'sentence' if fields[1].strip() else 'label'} is empty")
-        rows.append((fields[0], fields[1], fields[-1]))
+        where = f"{path}, line {i}: "
+        if len(fields) != 3:
+            raise KdError(where + f"{len(fields)} columns with tabs between, where 3 are due (tr, va or te; label; sentence)")
+        if fields[0] not in SPLITS: raise KdError(where + f"the first column must be one of {', '.join(SPLITS)}, not '{fields[0]}'")
+        for what, field in (("label", fields[1]), ("sentence", fields[2])):
+            if not field.strip(): raise KdError(where + f"the {what} is empty")
+        rows.append(fields)
     table = pd.DataFrame(rows, columns=["split", "label", "sentence"])
     for split in SPLITS:
         if not (table.split == split).any(): raise KdError(f"{path}: no line belongs to the part '{split}'")
     unknown = ~table.label.isin(table.label[table.split == "tr"])
-    if unknown.any(): raise KdError(f"{path}, line {unknown.argmax() + 1}: the label '{table.label[unknown.argmax()]}' occurs in no line of the part 'tr'")
+    if unknown.any():
+        raise KdError(f"{path}, line {unknown.argmax() + 1}: the label '{table.label[unknown.argmax()]}' occurs in no line of the part 'tr'")
     if table.label.nunique() < 2: raise KdError(f"{path}: all {len(table)} lines have the label '{table.label[0]}'")
     return table
 
@@ -53,10 +58,13 @@ def limit(
     sizes: Sequence[int],  # at most so many rows of `tr`, `va`, `te`
     seed: int = 0,        # which ones
 ) -> pd.DataFrame:        # in the order of `table`
-    "A part of a task in which every label keeps its share; raises `KdError` for fewer training rows than labels."
-    if sizes[0] < table.label.nunique(): raise KdError(f"{table.label.nunique()} labels need at least as many sentences to train a probe (--n-train), not {sizes[0]}")
-    mixed = table.sample(frac=1, random_state=seed)
-    place = (mixed.groupby(["split", "label"]).cumcount() + 0.5) / mixed.groupby(["split", "label"]).label.transform("size")  # how far down its label a row stands
+    "A part of a task in which every label keeps its share, or one row of `tr` at least; raises `KdError` for fewer training rows than labels."
+    if sizes[0] < table.label.nunique():
+        raise KdError(f"{table.label.nunique()} labels need at least as many sentences to train a probe (--n-train), not {sizes[0]}")
+    if not 0 <= seed < 2**32: raise KdError(f"--seed must be from 0 to {2**32 - 1:,}, not {seed}")
+    groups = table.sample(frac=1, random_state=seed).groupby(["split", "label"])
+    place = (groups.cumcount() + 0.5) / groups.label.transform("size")  # how far down its label a row stands
+    place[(groups.cumcount() == 0) & (table.split == "tr")] = 0
     first = place.sort_values(kind="stable").index
     return table.loc[np.sort(np.concatenate([first[table.split[first] == s][:n] for s, n in zip(SPLITS, sizes)]))].reset_index(drop=True)
 
@@ -73,7 +81,8 @@ def official_file(
     try:
         with urlopen(f"{base}/{FILES[task]}", timeout=60) as answer: content = answer.read()
     except (OSError, HTTPException) as e:
-        raise KdError(f"{FILES[task]} cannot be fetched ({type(e).__name__}): go online, put SentEval's files into a folder and name that with --suite, or use --suite made") from e
+        raise KdError(f"{FILES[task]} cannot be fetched ({type(e).__name__}): go online, put SentEval's files into a folder "
+                      "and name that with --suite, or use --suite made") from e
     with whole(path) as part: part.write_bytes(content)
     return path
 
@@ -88,13 +97,15 @@ def load_suite(
     "Load or make the probing tasks; raises `KdError`."
     wanted = [check_name(t, FILES, "probing task") for t in tasks or FILES]
     path = Path(source)
-    if pipeline and (source in ("made", "senteval") or path.is_dir() or path.suffix == ".conllu"): raise KdError(f"--spacy goes with a file of sentences, not with --suite {source}")
+    if pipeline and (source in ("made", "senteval") or path.is_dir() or path.suffix == ".conllu"):
+        raise KdError(f"--spacy goes with a file of sentences, not with --suite {source}")
     if source == "made": return {t: make_task(t, tuple(sizes), seed) for t in wanted}
     if source == "senteval": found = {t: limit(read_task(official_file(t)), sizes, seed) for t in wanted}
     elif path.is_dir(): found = {t: limit(read_task(path/FILES[t]), sizes, seed) for t in wanted if (path/FILES[t]).is_file()}
     else: found = {t: table for t, table in treebank_suite(_parses(path, pipeline), tuple(sizes), seed).items() if t in wanted}
     missing = [t for t in (tasks or () if found else wanted) if t not in found]
-    if missing: raise KdError(f"{source} has no sentences for {', '.join(missing)}" + (f": no {', '.join(FILES[t] for t in missing)}" if path.is_dir() else ""))
+    files = f": no {', '.join(FILES[t] for t in missing)}" if path.is_dir() else ""
+    if missing: raise KdError(f"{source} has no sentences for {', '.join(missing)}{files}")
     return found
 
 # %% ../nbs/08_probing.ipynb #cell-014
@@ -103,14 +114,17 @@ def _parses(path: Path, pipeline: str | None) -> list:
     if not path.is_file():
         if path.suffix: raise KdError(f"no such file: {path}")
         check_name(str(path), ["made", "senteval"], "suite")
+    if path.name in FILES.values(): raise KdError(f"--suite {path}: name the folder of this file instead")
     if path.suffix == ".conllu": return read_conllu(path)
-    if pipeline is None: raise KdError(f"{path}: plain sentences need a parser: name an installed spaCy pipeline with --spacy, e.g. --spacy en_core_web_sm")
+    if pipeline is None:
+        raise KdError(f"{path}: plain sentences need a parser: name an installed spaCy pipeline with --spacy, e.g. --spacy en_core_web_sm")
     try: lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     return parse_with_spacy([line for line in lines if line.strip()], pipeline)
 
 # %% ../nbs/08_probing.ipynb #cell-018
-REFERENCES = pd.DataFrame({"majority": [20.0, 0.5, 17.9, 5.0, 50.0, 50.0, 50.0, 50.0, 50.0, 50.0],
+REFERENCES = pd.DataFrame({
+    "majority": [20.0, 0.5, 17.9, 5.0, 50.0, 50.0, 50.0, 50.0, 50.0, 50.0],
     "human": [100.0, 100.0, 84.0, 84.0, 98.0, 85.0, 88.0, 86.5, 81.2, 85.0],
     "best encoder of 2018": [99.3, 88.8, 63.8, 89.6, 83.6, 91.5, 95.1, 95.1, 73.6, 76.2]}, index=list(FILES))  # percent, official tasks
 
@@ -129,7 +143,9 @@ def without_model(
     suite: dict[str, pd.DataFrame],
 ) -> pd.DataFrame:  # percent right on `te`, a row a task: majority, and endings for tense and number
     "What can be had without a model."
-    rows = {t: dict(majority=_most_common(pd.Series("", table.index), table), **{"rule of -s and -d": _most_common(table.sentence.map(endings), table)} if t in ("Tense", "SubjNumber", "ObjNumber") else {}) for t, table in suite.items()}
+    rows = {t: {"majority": _most_common(pd.Series("", table.index), table)} for t, table in suite.items()}
+    for t in ("Tense", "SubjNumber", "ObjNumber"):
+        if t in suite: rows[t]["rule of -s and -d"] = _most_common(suite[t].sentence.map(endings), suite[t])
     return pd.DataFrame(rows).T
 
 # %% ../nbs/08_probing.ipynb #cell-022
@@ -139,7 +155,9 @@ def control_labels(
 ) -> pd.DataFrame:        # the same sentences; `label` drawn by the last word of each, as often as in the training part
     "Labels at random, one for each word type."
     shares = table.label[table.split == "tr"].value_counts(normalize=True).sort_index()
-    def draw(word): return shares.index[np.searchsorted(shares.cumsum().to_numpy(), zlib.crc32(f"{seed} {word}".encode()) / 2**32, side="right").clip(max=len(shares) - 1)]
+    def draw(word):
+        at = np.searchsorted(shares.cumsum().to_numpy(), zlib.crc32(f"{seed} {word}".encode()) / 2**32, side="right")
+        return shares.index[min(at, len(shares) - 1)]
     last = table.sentence.map(lambda s: next((w for w in reversed(s.lower().split()) if w[0].isalnum()), s))
     return table.assign(label=last.map({w: draw(w) for w in last.unique()}))
 
@@ -154,16 +172,19 @@ def probe_model(
     control: bool = False,  # also with labels at random: `<task>-control.csv`
 ) -> pd.DataFrame:          # all settings: task, control, layer, devacc, acc, ndev, ntest, nhid, dropout, passes
     "Probe every layer of a model on every task; continues where it was stopped."
-    folder, tables = Path(folder), []
+    folder, tables, digest = Path(folder), [], None
     for task, table in suite.items():
         wanted = {False: folder/f"{task}.csv"} | ({True: folder/f"{task}-control.csv"} if control else {})
         missing = {c: path for c, path in wanted.items() if not path.exists()}
-        if missing: layers = encode(model, table.sentence.tolist(), folder/"encodings"/task, pooling, label=f"{name}: encoding for {task}")
+        if missing:
+            digest = digest or weights_digest(model)
+            layers = encode(model, table.sentence.tolist(), folder/"encodings"/task, pooling, label=f"{name}: encoding for {task}", digest=digest)
         for is_control, path in missing.items():
             scores = probe(layers, control_labels(table) if is_control else table, seed, GRID[:1] if task == "WordContent" else GRID)
             with whole(path) as part: scores.to_csv(part, index=False)
-            best = chosen(scores)
-            print(f"{name}: {task}{' (random labels)' if is_control else ''}: {best.acc[best.devacc.argmax()]:.1f} at layer {best.layer[best.devacc.argmax()]} of {len(layers) - 1}", flush=True)
+            best = chosen(scores).sort_values("devacc", kind="stable", ascending=False).iloc[0]
+            what = f"{task} (random labels)" if is_control else task
+            print(f"{name}: {what}: {best.acc:.1f} at layer {best.layer:.0f} of {len(layers) - 1}", flush=True)
         done = folder/"encodings"/task
         if done.exists(): shutil.rmtree(done.rename(done.with_name(f".{task}.part")))  # renamed first: a kill must leave no half of it
         tables += [pd.read_csv(path).assign(task=task, control=c) for c, path in wanted.items()]
@@ -176,42 +197,56 @@ def plot_layers(
     x: str = "layer",      # column along the layers
     hue: str = "model",    # column of the lines
     references: pd.DataFrame | None = None,  # a row a task, a dashed line a column
+    palette: dict | None = None,  # name in `hue` -> colour, so that it is the same in several figures
 ):                         # matplotlib Axes, one a task
     "Accuracy by layer, a panel a task; a model of one layer is a point."
     import matplotlib.pyplot as plt, seaborn as sns
     tasks = [t for t in FILES if t in set(scores.task)]
     wide = min(5, len(tasks))
-    fig, grid = plt.subplots(-(-len(tasks) // wide), wide, figsize=(2.6 * wide + 0.6, 2.4 * -(-len(tasks) // wide) + 0.9), sharex=True, squeeze=False)
+    high = -(-len(tasks) // wide)
+    fig, grid = plt.subplots(high, wide, figsize=(2.6 * wide + 0.6, 2.4 * high + 0.9), sharex=True, squeeze=False)
     order = list(dict.fromkeys(scores[hue]))
-    colours, handles = dict(zip(order, sns.color_palette("colorblind", len(order)))), {}
+    colours, handles = dict(zip(order, sns.color_palette("colorblind", len(order)))) | (palette or {}), {}
     for ax, task in zip(grid.flat, tasks):
-        for name, g in scores[scores.task == task].groupby(hue, sort=False):
-            handles[name], = ax.plot(g.sort_values(x)[x], g.sort_values(x).acc, marker="o", ms=3 + 2 * (len(g) == 1), lw=1.6 if len(g) > 1 else 0, color=colours[name])
+        for name, g in scores[scores.task == task].sort_values(x, kind="stable").groupby(hue, sort=False):
+            look = dict(lw=1.6) if len(g) > 1 else dict(lw=0, marker="o", ms=5)
+            handles[name], = ax.plot(g[x], g.acc, color=colours[name], **look)
         for style, column in zip(("--", ":", "-."), [] if references is None else references):
-            if task in references.index and pd.notna(references[column][task]): handles[column] = ax.axhline(references[column][task], ls=style, lw=1.2, color="0.45")
+            line = references[column].get(task)
+            if pd.notna(line): handles[column] = ax.axhline(line, ls=style, lw=1.2, color="0.45")
         ax.set_title(task, size=10)
     for ax in grid.flat[len(tasks):]: ax.remove()
     for ax in grid[:, 0]: ax.set_ylabel("accuracy (%)")
     fig.supxlabel(x, size=10)
+    handles = {name: handles[name] for name in [*order, *handles] if name in handles}
     fig.legend(handles.values(), handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncol=min(4, len(handles)), frameon=False)
     fig.tight_layout()
     return grid.flat[:len(tasks)]
 
 # %% ../nbs/08_probing.ipynb #cell-034
+_NAMES = {  # what stands between the underscores -> tuned on, model, pooling, layer
+    "teacher": lambda tuned, pooling, layer: (tuned, "BERT-large", pooling, layer),
+    "student": lambda tuned, model, pooling, layer: (tuned, model, pooling, layer),
+    "embed": lambda model, tuned, pooling: (tuned, model, pooling, "E"),
+}
+
 def read_published(
     folder: str | Path,  # of the study's files, e.g. `teacher_CoLA_avg_11.csv`
-) -> pd.DataFrame:       # all settings: kind (teacher, student, embed), tuned (on which task), model, pooling, layer, and the columns of the files
+) -> pd.DataFrame:       # all settings: kind (teacher, student, embed), tuned (on what), model, pooling, layer, and the files' columns
     "The study's scores; raises `KdError`, which names the file, for what is none of them."
     columns, tables = ["task", "devacc", "acc", "ndev", "ntest", "nhid", "dropout"], []
     for path in sorted(Path(folder).glob("*.csv")):
         kind, *parts = path.stem.split("_")
         count = {"teacher": 3, "student": 4, "embed": 3}.get(kind)
-        if len(parts) != count: raise KdError(f"{path}: its name is not like teacher_TASK_POOLING_LAYER, student_TASK_MODEL_POOLING_LAYER or embed_KIND_TASK_POOLING")
-        tuned, model, pooling, layer = {"teacher": lambda t, p, l: (t, "BERT-large", p, l), "student": lambda t, m, p, l: (t, m, p, l), "embed": lambda k, t, p: (t, k, p, "E")}[kind](*parts)
-        if not re.fullmatch(r"E|-1|\d+", layer): raise KdError(f"{path}: '{layer}' is no layer: a number from 0, -1 for the teacher's last, or E for the embeddings")
+        if len(parts) != count:
+            raise KdError(f"{path}: its name is not like teacher_TASK_POOLING_LAYER, student_TASK_MODEL_POOLING_LAYER or embed_KIND_TASK_POOLING")
+        tuned, model, pooling, layer = _NAMES[kind](*parts)
+        if not re.fullmatch(r"E|-1|\d+", layer):
+            raise KdError(f"{path}: '{layer}' is no layer: a number from 0, -1 for the teacher's last, or E for the embeddings")
         table = pd.read_csv(path)
         if list(table.columns) != columns: raise KdError(f"{path}: its columns are {', '.join(table.columns)}, not {', '.join(columns)}")
-        tables.append(table.assign(kind=kind, tuned=tuned, model=model, pooling=pooling, layer={"E": 0, "-1": 24}.get(layer) if layer in ("E", "-1") else int(layer) + 1))
+        number = {"E": 0, "-1": 24}[layer] if layer in ("E", "-1") else int(layer) + 1
+        tables.append(table.assign(kind=kind, tuned=tuned, model=model, pooling=pooling, layer=number))
     if not tables: raise KdError(f"'{folder}' holds no .csv files")
     return pd.concat(tables, ignore_index=True)
 
@@ -222,4 +257,5 @@ def peaks(
     "Where each task peaks."
     best = scores.loc[scores.groupby("task").devacc.idxmax()].set_index("task")
     last = scores[scores.layer == scores.layer.max()].set_index("task")
-    return pd.DataFrame({"best layer": best.layer, "accuracy": best.acc, "at the last": last.acc, "lost": best.acc - last.acc}).loc[[t for t in FILES if t in best.index]]
+    table = pd.DataFrame({"best layer": best.layer, "accuracy": best.acc, "at the last": last.acc, "lost": best.acc - last.acc})
+    return table.loc[[t for t in FILES if t in best.index]]

@@ -18,26 +18,36 @@ from .core import KdError, progress
 from .errors import Tables, aligned, hits, only_teacher_right, only_teacher_sure, right_by_one, sure_by_one
 from .why import Html, coloured, leave_one_out
 
-# %% ../nbs/09c_report.ipynb #cell-006
+# %% ../nbs/09c_report.ipynb #46dba002
+def _figure(body: str, caption: str) -> Html:
+    return Html(f"<figure>{f'<figcaption>{escape(caption)}</figcaption>' * bool(caption)}{body}</figure>")
+
 def image(
-    path: str | Path,  # a PNG file
-    about: str = "",   # what is to be seen, for those who cannot; the file's name where not given
+    path: str | Path,   # a PNG file
+    caption: str = "",  # what is to be seen
 ) -> Html:
     "A picture with its bytes inside."
-    about = escape(about or Path(path).stem.replace("-", " "))
-    return Html(f'<img alt="{about}" src="data:image/png;base64,{base64.b64encode(Path(path).read_bytes()).decode()}">')
+    name, data = escape(Path(path).stem.replace("-", " ")), base64.b64encode(Path(path).read_bytes()).decode()
+    return _figure(f'<img alt="{name}" src="data:image/png;base64,{data}">', caption)
+
+# %% ../nbs/09c_report.ipynb #05e231f7
+def _text(x, digits: int) -> str:
+    "A value as HTML; what is missing stays empty."
+    if pd.isna(x): return ""
+    if isinstance(x, (float, np.floating)): return f"{x:,.{digits}f}"
+    return f"{x:,}" if isinstance(x, (int, np.integer)) else escape(str(x))
 
 def static(
     table: pd.DataFrame,  # the index is left out
     caption: str = "",
     digits: int = 1,      # of numbers that are no integers
 ) -> Html:
-    "A table for reading: escaped, numbers to the right; what is missing stays empty."
-    def text(x): return "" if pd.isna(x) else f"{x:,.{digits}f}" if isinstance(x, (float, np.floating)) else f"{x:,}" if isinstance(x, (int, np.integer)) else escape(str(x))
+    "A table for reading: escaped, numbers to the right."
     numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table.columns]
-    head = "".join(f'<th{" class=n" * n}>{escape(str(c))}</th>' for c, n in zip(table.columns, numeric))
-    body = "".join("<tr>" + "".join(f'<td{" class=n" * n}>{text(x)}</td>' for x, n in zip(row, numeric)) + "</tr>" for row in table.itertuples(index=False, name=None))
-    return Html(f'<div class="scroll"><table class="static">{f"<caption>{escape(caption)}</caption>" * bool(caption)}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+    def cells(tag, texts): return "<tr>" + "".join(f"<{tag}{' class=n' * n}>{t}</{tag}>" for t, n in zip(texts, numeric)) + "</tr>"
+    head = cells("th", (escape(str(c)) for c in table.columns))
+    body = "".join(cells("td", (_text(x, digits) for x in row)) for row in table.itertuples(index=False, name=None))
+    return _figure(f'<div class="scroll"><table class="static"><thead>{head}</thead><tbody>{body}</tbody></table></div>', caption)
 
 # %% ../nbs/09c_report.ipynb #cell-011
 class Filter(NamedTuple):
@@ -48,6 +58,17 @@ class Filter(NamedTuple):
     by: str                  # the model whose confidence orders them
     falling: bool = True     # surest first
 
+def _by_one(name: str, table: pd.DataFrame) -> list[Filter]:
+    "Hits and mistakes of a model."
+    right, confidence, found = hits(table), table.confidence.to_numpy(), []
+    for kind, falling in (("mistakes", True), ("mistakes", False), ("hits", False), ("hits", True)):
+        places = np.flatnonzero(right == (kind == "hits"))
+        order = np.argsort(confidence[places] * (-1 if falling else 1), kind="stable")
+        text = f"{name}'s {kind}, {'surest' if falling else 'least sure'} first"
+        found.append(Filter(f"{name}: hits and mistakes", text, places[order], name, falling))
+    return found
+
+# %% ../nbs/09c_report.ipynb #5a3ccc72
 def questions(
     tables: Tables,
     teacher: str,              # a name in `tables`
@@ -56,18 +77,14 @@ def questions(
     threshold: float = 0.9,    # confident: at least so much
 ) -> list[Filter]:
     "The questions of the error analysis whose answer is a list of sentences."
-    found = []
-    for name, table in aligned(tables).items():
-        right, confidence = hits(table), table.confidence.to_numpy()
-        for text, rows, falling in (("mistakes, surest first", ~right, True), ("mistakes, least sure first", ~right, False), ("hits, least sure first", right, False), ("hits, surest first", right, True)):
-            places = np.flatnonzero(rows)
-            found.append(Filter(f"{name}: hits and mistakes", f"{name}'s {text}", places[np.argsort(confidence[places] * (-1 if falling else 1), kind="stable")], name, falling))
+    found = [f for name, table in aligned(tables).items() for f in _by_one(name, table)]
     if len(students) > 1:
         for word, table in (("right", right_by_one(tables, students)), ("sure", sure_by_one(tables, students, threshold))):
             found += [Filter("one student alone", f"{word} by {s} alone of the students", table.index[table.only == s], s) for s in students]
+    right, sure = only_teacher_right(tables, teacher, distilled), only_teacher_sure(tables, teacher, distilled, threshold)
     others = " and ".join(distilled)
-    return found + [Filter("the teacher alone", f"right by {teacher}, wrong by {others}", only_teacher_right(tables, teacher, distilled).index, teacher),
-                    Filter("the teacher alone", f"sure by {teacher}, unsure by {others}", only_teacher_sure(tables, teacher, distilled, threshold).index, teacher)]
+    return found + [Filter("the teacher alone", f"right by {teacher}, wrong by {others}", right.index, teacher),
+                    Filter("the teacher alone", f"sure by {teacher}, unsure by {others}", sure.index, teacher)]
 
 # %% ../nbs/09c_report.ipynb #cell-015
 def first_of_each(
@@ -92,24 +109,36 @@ def explain(
             found[str(i)][name] = {"class": table.attrs["target"], "words": table.word.tolist(), "weights": table.weight.round(3).tolist()}
     return found
 
-# %% ../nbs/09c_report.ipynb #cell-019
+# %% ../nbs/09c_report.ipynb #f7a9bd1d
 _START = """
-const bytes = Uint8Array.from(atob("PROGRAM"), c => c.charCodeAt(0)), url = URL.createObjectURL(new Blob([bytes], {type: "text/javascript"}));
-const {ITable} = await import(url);
+const bytes = Uint8Array.from(atob("PROGRAM"), c => c.charCodeAt(0));
+const {ITable} = await import(URL.createObjectURL(new Blob([bytes], {type: "text/javascript"})));
 const read = name => JSON.parse(document.getElementById(`ID-${name}`).textContent), why = read("why");
 const api = new ITable(document.getElementById("ID"), read("data")).dt;
+"""
+
+# %% ../nbs/09c_report.ipynb #122ec9f7
+_START += """
 const look = () => api.rows({page: "current"}).every(function () {
   const tr = this.node(), data = this.data();
-  for (let k = 5; k < data.length; k += 2) tr.cells[k - 2].classList.toggle("wrong", data[k] !== data[4]);  // two columns before it are hidden
+  for (let k = 5; k < data.length; k += 2) tr.cells[k - 2].classList.toggle("wrong", data[k] !== data[4]);
   if (why[data[0]]) { tr.tabIndex = 0; tr.classList.add("openable"); tr.setAttribute("aria-expanded", this.child.isShown()); }
 });
 api.on("draw", look);
 look();
+"""
+
+# %% ../nbs/09c_report.ipynb #55b928ba
+_START += """
 document.getElementById("ID-questions").addEventListener("change", event => {
   const [mark, column, direction] = JSON.parse(event.target.value);
-  api.column(2).search(mark, false, false);  // neither a pattern nor word by word
+  api.column(2).search(mark, false, false);
   api.order(column === null ? [] : [[column, direction]]).draw();
 });
+"""
+
+# %% ../nbs/09c_report.ipynb #7586c06a
+_START += """
 const open = tr => {
   const row = api.row(tr), about = row.data() && why[row.data()[0]];
   if (!about) return;
@@ -119,33 +148,70 @@ const open = tr => {
 api.on("click", "tbody tr", e => open(e.target.closest("tr")));
 api.on("keydown", "tbody tr", e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); open(e.target.closest("tr")); } });
 """
-_SHOWN = "function (x, type) { return type === 'display' || type === 'filter' ? x.toFixed(3) : x; }"
+
+# %% ../nbs/09c_report.ipynb #f921282e
 _LOOK = """
-.scroll{overflow-x:auto;margin:.8em 0}.hint{color:#555;font-size:.9em}select{max-width:100%;font:inherit}
-.explorer .sentence{min-width:16em}.explorer .wrong{color:#b03000;font-weight:600}.explorer tr.openable{cursor:pointer}.explorer td.why{background:#fafafa;line-height:2}
+.explorer select{max-width:100%;font:inherit}.explorer .hint{color:#555;font-size:.9em}
+.explorer .dt-layout-table>div{container-type:inline-size}
+.explorer .sentence{min-width:16em}.explorer .wrong{color:#b03000;font-weight:600}.explorer tr.openable{cursor:pointer}
+.explorer table{font-size:.92em}.explorer td.why{background:#fafafa;line-height:2}
+.explorer .reason{position:sticky;left:.6em;max-width:calc(100vw - 3em);max-width:calc(100cqw - 1.5em);white-space:normal;overflow-wrap:anywhere;text-align:left}
 .saliency span{print-color-adjust:exact}
 """
 
-# %% ../nbs/09c_report.ipynb #cell-020
+# %% ../nbs/09c_report.ipynb #9eae504c
 def _json(data) -> str: return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # no way out of a <script> element
+
+def _mark(k: int) -> str: return chr(0xE000 + k)
 
 def _options(filters: Sequence[Filter], columns: list[str], n: int, shown: set[int]) -> str:
     "The choices of the question box: mark, column and direction as JSON."
     def option(text, value): return f'<option value="{escape(json.dumps(value))}">{escape(text)}</option>'
     def count(f): return f"{k:,} of {len(f.rows):,}" if (k := len(shown.intersection(f.rows))) < len(f.rows) else f"{k:,}"
+    def choice(k, f):
+        order = [columns.index(f"{f.by}: confidence"), "desc" if f.falling else "asc"]
+        return option(f"{f.text} ({count(f)})", [_mark(k), *order])
     out = option(f"all {n:,} sentences" if len(shown) == n else f"{len(shown):,} of {n:,} sentences", ["", None, None])
     for group in dict.fromkeys(f.group for f in filters):
-        inside = [option(f"{f.text} ({count(f)})", [_mark(k), columns.index(f"{f.by}: confidence"), "desc" if f.falling else "asc"]) for k, f in enumerate(filters) if f.group == group]
-        out += f'<optgroup label="{escape(group)}">{"".join(inside)}</optgroup>'
+        inside = "".join(choice(k, f) for k, f in enumerate(filters) if f.group == group)
+        out += f'<optgroup label="{escape(group)}">{inside}</optgroup>'
     return out
 
-def _mark(k: int) -> str: return chr(0xE000 + k)
-
+# %% ../nbs/09c_report.ipynb #76a6dbdb
 def _why(about: dict) -> str:
     "A line a model: what it says, and its words in colour."
-    return "<br>".join(f"<b>{escape(name)}</b>: {escape(w['class'])} &emsp;{coloured(pd.DataFrame({'word': w['words'], 'weight': w['weights']}))}" for name, w in about.items())
+    def line(name, w):
+        words = coloured(pd.DataFrame({"word": w["words"], "weight": w["weights"]}))
+        return f"<div><b>{escape(name)}</b>: {escape(w['class'])} &emsp;{words}</div>"
+    return '<div class="reason">' + "".join(line(name, w) for name, w in about.items()) + "</div>"
 
-# %% ../nbs/09c_report.ipynb #cell-021
+def _data(tables: Tables, rows: np.ndarray, filters: Sequence[Filter], why: dict) -> pd.DataFrame:
+    "What is in the table: two hidden columns (place, marks), sentence, label, then prediction and confidence of each model."
+    for name in ("row", " ", "marks", "sentence", "label"):
+        if name in tables: raise KdError(f"no model can be called '{name}' here: that is the name of a column")
+    first = next(iter(tables.values()))
+    marks = np.full(len(first), "", dtype=object)
+    for k, f in enumerate(filters): marks[np.asarray(f.rows, int)] += _mark(k)
+    data = {"row": rows.astype(str), " ": ["▸" if str(i) in why else "" for i in rows], "marks": marks[rows],
+            "sentence": first.sentence.iloc[rows].to_numpy(), "label": first.label.iloc[rows].astype(str).to_numpy()}
+    for name, t in tables.items():
+        data |= {name: t.pred.iloc[rows].astype(str).to_numpy(), f"{name}: confidence": t.confidence.iloc[rows].to_numpy(float)}
+    return pd.DataFrame(data)
+
+# %% ../nbs/09c_report.ipynb #bb293a9e
+_SHOWN = "function (x, type) { return type === 'display' || type === 'filter' ? x.toFixed(3) : x; }"
+
+def _arguments(table: pd.DataFrame, table_id: str) -> dict:
+    "What DataTables needs to know, data included."
+    columns = [{"targets": [0, 2], "visible": False}, {"targets": 0, "searchable": False}, {"targets": 1, "orderable": False},
+               {"targets": 3, "className": "sentence"}, {"targets": list(range(6, table.shape[1], 2)), "render": JavascriptFunction(_SHOWN)}]
+    args = get_itable_arguments(table, table_id=table_id, showIndex=False, allow_html=False, maxBytes=0, maxRows=0, maxColumns=0, order=[],
+                                text_in_header_can_be_selected=False, pageLength=10, lengthMenu=[10, 25, 100, 1000], columnDefs=columns)
+    for name in ("connected", "dt_url", "display_logo_when_loading"): args.pop(name, None)
+    # without orderDescReverse, sentences of the same confidence would change their order with the direction
+    return args | dict(classes=["display", "compact"], style={"width": "100%"}, orderDescReverse=False)
+
+# %% ../nbs/09c_report.ipynb #06f83954
 def explorer(
     tables: Tables,
     filters: Sequence[Filter] = (),
@@ -154,45 +220,53 @@ def explorer(
     table_id: str = "predictions",  # of the HTML element; another for each table of a page
 ) -> Html:                     # about 1 MB: the program that searches and sorts is inside
     "A table of predictions to search, sort and filter; no network is needed."
-    first, n = next(iter(aligned(tables).values())), len(next(iter(tables.values())))
-    for name in ("row", " ", "marks", "sentence", "label"):
-        if name in tables: raise KdError(f"no model can be called '{name}' here: that is the name of a column")
+    n = len(next(iter(aligned(tables).values())))
     rows = np.array(sorted(list(dict.fromkeys([*first_of_each(filters, most), *range(n)]))[:most]))
-    marks = np.full(n, "", dtype=object)
-    for k, f in enumerate(filters): marks[np.asarray(f.rows, int)] += _mark(k)
     why = {k: _why(about) for k, about in (why or {}).items()}
-    data = {"row": rows.astype(str), " ": ["▸" if str(i) in why else "" for i in rows], "marks": marks[rows], "sentence": first.sentence.iloc[rows].to_numpy(), "label": first.label.iloc[rows].astype(str).to_numpy()}
-    for name, t in tables.items(): data |= {name: t.pred.iloc[rows].astype(str).to_numpy(), f"{name}: confidence": t.confidence.iloc[rows].to_numpy(float)}
-    return Html(_itable(pd.DataFrame(data), _options(filters, list(data), n, set(rows.tolist())), why, table_id))
-
-def _itable(table: pd.DataFrame, options: str, why: dict, table_id: str) -> str:
-    "The HTML of `explorer`: question box, data, program."
-    columns = [{"targets": [0, 2], "visible": False}, {"targets": 0, "searchable": False}, {"targets": 1, "orderable": False}, {"targets": 3, "className": "sentence"},
-               {"targets": list(range(6, table.shape[1], 2)), "render": JavascriptFunction(_SHOWN)}]
-    args = get_itable_arguments(table, table_id=table_id, showIndex=False, allow_html=False, maxBytes=0, maxRows=0, maxColumns=0, order=[], text_in_header_can_be_selected=False, pageLength=10, lengthMenu=[10, 25, 100, 1000], columnDefs=columns)
-    for name in ("connected", "dt_url", "display_logo_when_loading"): args.pop(name, None)
-    args |= dict(classes=["display", "compact"], style={"width": "100%"}, orderDescReverse=False)  # sentences of the same confidence stay in their order
-    program, hint = base64.b64encode(dt_bundle.read_bytes()).decode(), "; a row with ▸ opens and shows on which words the answers rest (blue: for it, orange: against it)" if why else ""
-    def data(name, x): return f'<script type="application/json" id="{table_id}-{name}">{_json(x)}</script>'
-    return (f'<div class="explorer"><style>{dt_bundle.with_suffix(".css").read_text(encoding="utf-8")}{_LOOK}</style><p><label>Show <select id="{table_id}-questions">{options}</select></label></p>'
-            f'<p class="hint">Mistakes are red. Click a column to sort{hint}.</p><noscript>This table needs JavaScript.</noscript>{data("why", why)}{data("data", args)}'
-            f'<div class="scroll"><table id="{table_id}"></table></div><script type="module">{_START.replace("ID", table_id).replace("PROGRAM", program)}</script></div>')
+    data = _data(tables, rows, filters, why)
+    options = _options(filters, list(data), n, set(rows.tolist()))
+    hint = "; a row with ▸ opens and shows on which words the answers rest (blue: for it, orange: against it)" if why else ""
+    program = _START.replace("ID", table_id).replace("PROGRAM", base64.b64encode(dt_bundle.read_bytes()).decode())
+    def stored(name, x): return f'<script type="application/json" id="{table_id}-{name}">{_json(x)}</script>'
+    return Html(f'''<div class="explorer"><style>{dt_bundle.with_suffix(".css").read_text(encoding="utf-8")}{_LOOK}</style>
+<p class="question"><label>Show <select id="{table_id}-questions">{options}</select></label></p>
+<p class="hint">Mistakes are red. Click a column to sort{hint}.</p><noscript>This table needs JavaScript.</noscript>
+{stored("why", why)}{stored("data", _arguments(data, table_id))}<table id="{table_id}"></table>
+<script type="module">{program}</script></div>''')
 
 # %% ../nbs/09c_report.ipynb #cell-025
 _STYLE = """
 :root{color-scheme:light}
-body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:76em;margin:0 auto;padding:0 1em 4em}
+body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:100em;margin:0 auto;padding:0 1em 4em}
 h1{margin:1em 0 0}h2{margin:2.5em 0 .5em;border-bottom:1px solid #ddd;padding-bottom:.2em}h3{margin:1.5em 0 .3em}
-nav{margin:1em 0;display:flex;flex-wrap:wrap;gap:0 1.2em}a{color:#0072b2}
-img{max-width:100%;height:auto;vertical-align:top}.figures{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}.figures img{max-width:calc(50% - .5em)}.figures img:only-child{max-width:100%}
-.scroll{overflow-x:auto;margin:.8em 0}caption{color:#555;font-size:.9em}
-table.static{border-collapse:collapse}table.static caption{text-align:left;padding:.2em 0}
-table.static td,table.static th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #e5e5e5;vertical-align:top}table.static td:first-child{white-space:nowrap}table.static .n{text-align:right;font-variant-numeric:tabular-nums}
-summary{cursor:pointer}
-@media (max-width:40em){body{font-size:15px}.figures img{max-width:100%}}
-@media print{nav,.hint,.dt-search,.dt-length,.dt-paging{display:none!important}h2,h3{break-after:avoid}img,tr{break-inside:avoid}.scroll{overflow:visible}}
+nav{margin:1em 0;display:flex;flex-wrap:wrap;gap:0 1.2em}a{color:#0072b2}summary{cursor:pointer}
+figure{margin:1.2em 0}p,figcaption{max-width:60em}figcaption{color:#555;font-size:.9em;margin-bottom:.3em}
+img{max-width:100%;height:auto;vertical-align:top}
+.figures{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}
+.figures figure{margin:0;max-width:calc(50% - .5em)}.figures figure:only-child{max-width:100%}
+.scroll{overflow-x:auto}table.static{border-collapse:collapse;font-size:.92em}
+.static td,.static th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #e5e5e5;vertical-align:top}
+.static td:first-child{white-space:nowrap}table.static .n{text-align:right;font-variant-numeric:tabular-nums}
+@media (max-width:40em){body{font-size:15px}.figures figure{max-width:100%}}
 """
 
+# %% ../nbs/09c_report.ipynb #23b4a2d8
+_PRINT = """
+@media print{
+@page{size:landscape;margin:10mm}
+body{max-width:none;padding:0;font-size:10pt}h2,h3,figcaption{break-after:avoid}img,tr{break-inside:avoid}img{max-height:170mm}
+nav,.hint,.question,.explorer .dt-search,.explorer .dt-length,.explorer .dt-paging{display:none!important}
+.scroll,.explorer .dt-layout-table>div{overflow:visible!important;container-type:normal!important}
+table{width:auto!important;max-width:100%!important;font-size:7pt!important}table col{width:auto!important}
+table td,table th{white-space:normal!important;overflow-wrap:anywhere;min-width:4em!important;padding:.15em .6em .15em 0!important}
+table th{overflow-wrap:normal}table td.n,table td.dt-type-numeric{overflow-wrap:normal;min-width:0!important}
+.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:8em!important}.explorer .sentence{min-width:12em!important}
+.explorer .reason{position:static;max-width:none}.dt-column-order{display:none}
+}
+"""
+_OPENS = "<script>addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true));</script>"
+
+# %% ../nbs/09c_report.ipynb #e3e0a082
 def page(
     title: str,
     lead: str,                 # HTML: what the page is about
@@ -203,6 +277,6 @@ def page(
     names = {heading: "section-" + re.sub(r"\W+", "-", heading.lower()) for heading in there}
     nav = "".join(f'<a href="#{names[h]}">{escape(h)}</a>' for h in there)
     body = "".join(f'<section id="{names[h]}"><h2>{escape(h)}</h2>{html}</section>' for h, html in there.items())
-    opens = "<script>addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true));</script>"
-    return Html(f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title>'
-                f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{lead}<nav>{nav}</nav>{body}{opens}</body></html>")
+    return Html(f'''<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
+<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}{_PRINT}</style></head>
+<body><h1>{escape(title)}</h1>{lead}<nav>{nav}</nav>{body}{_OPENS}</body></html>''')

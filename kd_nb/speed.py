@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_union
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
-from .data import score
+from .data import metric_label, score
 from .students import vectors_of_teacher
 from .training import SentenceClassifier, Tokens, tokenise
 
@@ -86,7 +86,8 @@ def baselines(
 ) -> dict[str, LinearModel]:
     "The two simple models, trained on a task's gold labels."
     (x, _), select = train, select = [(task.splits[s]["sentence"][:], task.splits[s]["label"][:]) for s in ("train", "select")]
-    words, letters = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"), TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     features = {"tf-idf": make_union(words, letters).fit(x), "static": static_vectors(pretrained)}
     return {name: fit_linear(f, train, select, task.metric, task.labels) for name, f in features.items()}
 
@@ -125,24 +126,31 @@ def time_models(
     return pd.DataFrame([dict(model=name, ms=q[0], low=q[1], high=q[2]) for name, q in quartiles.items()])
 
 # %% ../nbs/06c_speed.ipynb #cell-018
+def _form(model: str) -> str:
+    "The exported form that a model's name ends with, or nothing."
+    return model.rsplit(" ", 1)[-1] if model.endswith((" onnx", " int8")) else ""
+
+def _points(ax, rows, x):
+    "A point with its interval for each model; forms of one student share a colour and differ in their mark."
+    kinds = list(dict.fromkeys(m.removesuffix(_form(m)).strip() for m in rows.model))
+    for (_, r), at in zip(rows.iterrows(), x):
+        score, low, high = (100 * r[c] for c in ("score", "low", "high"))
+        ax.errorbar(at, score, yerr=[[max(0, score - low)], [max(0, high - score)]], fmt={"": "o", "onnx": "s", "int8": "^"}[_form(r.model)],
+                    color=f"C{kinds.index(r.model.removesuffix(_form(r.model)).strip())}", ms=8, capsize=3, elinewidth=1, alpha=0.85, label=r.model)
+
 def plot_speed(
-    rows: pd.DataFrame,  # a row a model: `model`, `ms` (batch 1, one thread), `bytes`, `score`, `low`, `high` (of the score), all in [0, 1]
+    rows: pd.DataFrame,  # a row a model: `model`, `ms` (batch 1, one thread), `bytes`, `score`, `low`, `high` (these in [0, 1])
     metric: str,         # for the axis
     title: str = "",
 ):                       # two matplotlib Axes
     "Score against latency and against size, both on logarithmic axes."
     import matplotlib.pyplot as plt
     fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-    kinds = list(dict.fromkeys(m.rsplit(" ", 1)[0] if m.endswith((" onnx", " int8")) else m for m in rows.model))
-    marks = {"": "o", "onnx": "s", "int8": "^"}
     for ax, x, label in zip(axes, (rows.ms, rows.bytes / 1e6), ("ms a sentence, batch 1, one thread", "MB on disk")):
-        for (_, r), at in zip(rows.iterrows(), x):
-            form = r.model.rsplit(" ", 1)[-1] if r.model.endswith((" onnx", " int8")) else ""
-            colour = f"C{kinds.index(r.model.removesuffix(form).strip())}"
-            ax.errorbar(at, 100 * r.score, yerr=[[100 * max(0, r.score - r.low)], [100 * max(0, r.high - r.score)]], fmt=marks[form], color=colour, ms=8, capsize=3, elinewidth=1, alpha=0.85, label=r.model)
+        _points(ax, rows, x)
         ax.set(xscale="log", xlabel=label)
         for axis in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter): axis(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "125" else "")
-    axes[0].set_ylabel(f"{metric} on dev [95 %]")
+    axes[0].set_ylabel(f"{metric_label(metric)} (dev, 95 % interval)")
     fig.suptitle(title)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=5, frameon=False)
     return axes
@@ -156,8 +164,10 @@ def plot_widths(
     "A student's score by its width factor."
     import matplotlib.pyplot as plt
     ax, rows = plt.subplots()[1], rows.sort_values("width")
-    ax.errorbar(rows.width, 100 * rows["mean"], yerr=[100 * (rows["mean"] - rows.low), 100 * (rows.high - rows["mean"])], fmt="o-", capsize=4, label="BiLSTM, distilled")
+    mean, low, high = (100 * rows[c] for c in ("mean", "low", "high"))
+    ax.errorbar(rows.width, mean, yerr=[mean - low, high - mean], fmt="o-", capsize=4, label="BiLSTM, distilled")
     ax.axhline(100 * teacher, color="grey", lw=1.5, label="teacher")
-    ax.set(xscale="log", xlabel="width factor W", ylabel=f"{metric} on dev [95 %]", xticks=rows.width, xticklabels=[f"{w:g}" for w in rows.width])
+    ax.set(xscale="log", xlabel="width factor W", ylabel=f"{metric_label(metric)} (dev, 95 % interval)")
+    ax.set_xticks(rows.width, [f"{w:g}" for w in rows.width])
     ax.minorticks_off(); ax.legend(loc="lower right")
     return ax

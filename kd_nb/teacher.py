@@ -53,7 +53,9 @@ def choose_teacher(
         gpu, hub = pick_device().type == "cuda", hub_reachable()
         name = "bert-large-uncased" if gpu and hub else "minilm"
         why = "the hub and a GPU are at hand" if gpu and hub else "there is no GPU" if hub else "the hub is not reachable"
-    return {"minilm": lambda: str(minilm_folder()), "bert-large-uncased": lambda: "google-bert/bert-large-uncased"}.get(name, lambda: name)(), f"{name}: {why}"
+    if name == "minilm": source = str(minilm_folder())
+    else: source = "google-bert/bert-large-uncased" if name == "bert-large-uncased" else name
+    return source, f"{name}: {why}"
 
 # %% ../nbs/02_teacher.ipynb #cell-012
 class Teacher(SentenceClassifier):
@@ -81,7 +83,7 @@ def load_teacher(
     labels: list[str] | None = None,  # class names for a new head; None: those of the saved model
 ) -> Teacher:          # on the device that `pick_device` names
     "Load a teacher; raises `KdError` if there is no such model or it has no safetensors weights."
-    local = not Path(name).is_dir() and not hub_reachable()  # then only what an earlier session fetched can be loaded
+    local = not Path(name).is_dir() and not hub_reachable()  # then only what was fetched before can be loaded
     head = {} if labels is None else dict(id2label=dict(enumerate(labels)), label2id={l: i for i, l in enumerate(labels)})
     verbosity = logging.get_verbosity(); logging.set_verbosity_error()  # a new head is what we want: no warning of it
     try:

@@ -22,7 +22,7 @@ from fastai.callback.training import GradientClip
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from .core import KdError, check_name, progress, whole
+from .core import KdError, check_name, check_seed, progress, whole
 
 # %% ../nbs/00a_training.ipynb #cell-006
 @dataclass(frozen=True)
@@ -204,7 +204,9 @@ def load_state(
 # %% ../nbs/00a_training.ipynb #cell-037
 class Keeper(Callback):
     "After each epoch: score the model, write the log, keep the best weights, save the state."
-    def __init__(self, score, folder, label, after): self.score, self.folder, self.label, self.after, self.best, self.log = score, Path(folder), label, after, {}, []
+    def __init__(self, score, folder, label, after):
+        self.score, self.folder, self.label, self.after = score, Path(folder), label, after
+        self.best, self.log = {}, []
     def before_train(self): self.total, self.start = 0., time.perf_counter()
     def after_batch(self):
         if self.training: self.total += self.learn.loss.detach()
@@ -226,7 +228,7 @@ class Keeper(Callback):
 # %% ../nbs/00a_training.ipynb #cell-039
 class EpochSeed(Callback):
     "Seed every generator from the run's seed and the epoch, so that an epoch does not depend on the process it runs in."
-    def __init__(self, seed): self.seed = seed
+    def __init__(self, seed): self.seed = check_seed(seed)
     def before_epoch(self): set_seed(1000 * self.seed + self.epoch)
 
 class Bar:
@@ -312,6 +314,8 @@ def plot_log(
 ):                       # matplotlib Axes of the loss; the score is on a second axis
     "Training loss and selection score by epoch; the epoch that is kept is marked."
     import seaborn as sns
+    from matplotlib.ticker import MaxNLocator
+    log = log.assign(score=100 * log.score)
     ax = sns.lineplot(log, x="epoch", y="loss", color="C0", label="training loss", legend=False)
     ax2 = ax.twinx()
     sns.lineplot(log, x="epoch", y="score", color="C1", label="selection score", legend=False, ax=ax2)
@@ -319,5 +323,7 @@ def plot_log(
     ax2.grid(False)
     handles = [h for a in (ax, ax2) for h in a.get_legend_handles_labels()[0]]
     ax.legend(handles, ["training loss", "selection score", "kept"], loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=3, frameon=False)
-    ax.set_title(title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax2.set_ylabel("selection score, %")
+    ax.set(title=title, ylabel="training loss")
     return ax

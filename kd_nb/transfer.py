@@ -13,6 +13,7 @@ import numpy as np, pandas as pd, torch
 from datasets import Dataset, Features, Sequence, Value, concatenate_datasets, load_from_disk
 from .augment import origin_colours
 from .core import KdError, cache_folder, fast_bf16, processes, progress, whole
+from .data import metric_label
 from .training import SentenceClassifier
 
 # %% ../nbs/04_transfer.ipynb #cell-006
@@ -89,7 +90,7 @@ def cached_logits(
 # %% ../nbs/04_transfer.ipynb #cell-020
 def label_sentences(
     teacher: SentenceClassifier,  # fine-tuned
-    sentences: Dataset,           # `sentence`, `label` and `origin`, see `join_sentences`
+    sentences: Dataset,           # n rows of `sentence`, `label` and `origin`, see `join_sentences`
     work: str | Path,             # finished shards wait here; those found are not made again
     shard_size: int = 2_000,      # sentences at most
 ) -> Dataset:                     # a transfer set: `sentence`, `label`, `origin`, `logits` (float32[n_classes]), in the order of `sentences`
@@ -102,7 +103,8 @@ def label_sentences(
     mine = [i for i in range(n) if i % state.num_processes == state.process_index and not path(i).exists()]
     for i in progress(mine, "teacher labels", size=size):
         rows = sentences.select(range(i * size, min((i + 1) * size, len(sentences))))[:]
-        with whole(path(i)) as part: Dataset.from_dict(rows | dict(logits=cached_logits(teacher, rows["sentence"], cache)), features=features).save_to_disk(part)
+        labelled = Dataset.from_dict(rows | dict(logits=cached_logits(teacher, rows["sentence"], cache)), features=features)
+        with whole(path(i)) as part: labelled.save_to_disk(part)
     state.wait_for_everyone()
     return concatenate_datasets([load_from_disk(path(i)) for i in range(n)])
 
@@ -126,31 +128,40 @@ def plot_labels(
     rows = pd.DataFrame({"origin": transfer["origin"][:], "confidence": confidence.numpy(), "pred": pred.numpy()})
     axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")[1]
     colours = origin_colours(rows.origin)
-    sns.histplot(rows, x="confidence", hue="origin", palette=colours, stat="percent", common_norm=False, element="step", fill=False, bins=25, binrange=(0, 1), ax=axes[0])
+    sns.histplot(rows, x="confidence", hue="origin", palette=colours, ax=axes[0], stat="percent", common_norm=False,
+                 element="step", fill=False, bins=25, binrange=(0, 1))
     axes[0].set(xlabel="teacher's confidence", ylabel="% of sentences", title="confidence")
     share = 100 * pd.crosstab(rows.pred, rows.origin, normalize="columns").reindex(range(len(labels)), fill_value=0)
     for origin in share.columns.drop("train"): axes[1].scatter(share["train"], share[origin], s=18, label=origin, color=colours[origin])
-    if len(labels) <= 8:
-        for x, y, name in zip(share["train"], share.drop(columns="train").max(axis=1), labels): axes[1].annotate(name, (x, y), (0, 6), textcoords="offset points", ha="right")
-    end = share.to_numpy().max() * 1.05
-    axes[1].plot([0, end], [0, end], color="grey", lw=1)
-    axes[1].set(xlabel="% of training sentences", ylabel="% of generated sentences", title=f"predicted class, a point for each of {len(labels)}")
-    axes[1].legend()
+    if len(labels) <= 8: _name_points(axes[1], share["train"], share.drop(columns="train").max(axis=1), labels)
+    low, high = share.to_numpy().min(), share.to_numpy().max()
+    ends = low - 0.05 * high, 1.05 * high
+    if len(labels) <= 8: ends = low - 0.6 * (high - low) - 1, high + 0.6 * (high - low) + 1  # room for the names
+    axes[1].axline((high, high), slope=1, color="grey", lw=1)
+    axes[1].set(xlim=ends, ylim=ends, xlabel="% of training sentences", ylabel="% of generated sentences",
+                title=f"predicted class, a point for each of {len(labels)}")
+    axes[1].legend(title="origin")
     return axes
+
+def _name_points(ax, xs, ys, names):
+    "Write the names of points beside them, away from the middle, so that neighbours do not overprint each other."
+    for x, y, name in zip(xs, ys, names):
+        left = x < np.mean(xs)
+        ax.annotate(name, (x, y), (-7 if left else 7, 0), textcoords="offset points", ha="right" if left else "left", va="center")
 
 # %% ../nbs/04_transfer.ipynb #cell-037
 def plot_curve(
-    rows: pd.DataFrame,  # a point each: `new` (sentences added), `mean`, `low`, `high` (scores)
+    rows: pd.DataFrame,  # a point each: `new` (sentences added), `mean`, `low`, `high` (scores in [0, 1])
     teacher: float,      # its score, drawn as a line
     metric: str,         # for the axis
 ):                       # matplotlib Axes
     "A student's score by the number of sentences that were added to the training set."
     import matplotlib.pyplot as plt
-    ax = plt.subplots()[1]
-    rows = rows.sort_values("new")
-    ax.errorbar(rows.new, 100 * rows["mean"], yerr=[100 * (rows["mean"] - rows.low), 100 * (rows.high - rows["mean"])], fmt="o-", capsize=4, label="BiLSTM, distilled")
+    ax, rows = plt.subplots()[1], rows.sort_values("new")
+    mean, low, high = (100 * rows[c] for c in ("mean", "low", "high"))
+    ax.errorbar(rows.new, mean, yerr=[mean - low, high - mean], fmt="o-", capsize=4, label="BiLSTM, distilled")
     ax.axhline(100 * teacher, color="grey", lw=1.5, label="teacher")
     ax.axhline(97 * teacher, color="grey", lw=1, ls="--", label="97 % of the teacher's score")
-    ax.set(xlabel="sentences added to the training set", ylabel=f"{metric} on dev [95 %]")
+    ax.set(xlabel="sentences added to the training set", ylabel=f"{metric_label(metric)} (dev, 95 % interval)")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=3, frameon=False)
     return ax

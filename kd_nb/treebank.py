@@ -52,7 +52,8 @@ def _parse(path: Path, rows: list[tuple[int, list[str]]]) -> Parse:
     words = []
     for k, (i, (number, form, _, pos, _, feats, head, rel, *_)) in enumerate(rows):
         if number != str(k + 1): raise KdError(f"{path}, line {i}: word {number} where word {k + 1} is due")
-        if not head.isdecimal() or int(head) > len(rows) or int(head) == k + 1: raise KdError(f"{path}, line {i}: '{head}' is not the number of another word of the sentence, nor 0")
+        if not head.isdecimal() or int(head) > len(rows) or int(head) == k + 1:
+            raise KdError(f"{path}, line {i}: '{head}' is not the number of another word of the sentence, nor 0")
         words.append(Word(form, pos, dict(f.split("=", 1) for f in feats.split("|") if "=" in f), int(head) - 1, rel.split(":")[0].lower()))
     if sum(w.head == -1 for w in words) == 1:
         for k, (i, _) in enumerate(rows):
@@ -78,12 +79,18 @@ def parse_with_spacy(
     try: import spacy
     except ImportError as e: raise KdError("spaCy is not installed: pip install spacy") from e
     try: nlp = spacy.load(pipeline)
-    except (OSError, ValueError) as e: raise KdError(f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), or name its folder") from e
+    except (OSError, ValueError) as e:
+        raise KdError(f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), or name its folder") from e
     needed = [c for c in ("parser", "morphologizer") if c not in nlp.pipe_names and not (c == "morphologizer" and "attribute_ruler" in nlp.pipe_names)]
     if needed: raise KdError(f"spaCy pipeline '{pipeline}' has no {' and no '.join(needed)}; it has: {', '.join(nlp.pipe_names) or 'nothing'}")
     docs = progress(range(len(sentences)), "parsing")
-    return [[Word(t.text, t.pos_, t.morph.to_dict(), -1 if t.head.i == t.i else t.head.i - s.start, SPACY.get(t.dep_, t.dep_.split(":")[0].lower())) for t in s]
-            for _, doc in zip(docs, nlp.pipe(sentences)) for s in doc.sents]
+    lines = (" ".join(s.split()) for s in sentences)  # spaCy makes tokens of further spaces
+    return [[_word(t, s.start) for t in s] for _, doc in zip(docs, nlp.pipe(lines)) for s in doc.sents]
+
+def _word(token, start: int) -> Word:
+    "spaCy's token in a sentence that starts at `start`."
+    head, rel = -1 if token.head.i == token.i else token.head.i - start, token.dep_
+    return Word(token.text, token.pos_, token.morph.to_dict(), head, SPACY.get(rel, rel.split(":")[0].lower()))
 
 # %% ../nbs/07b_treebank.ipynb #cell-014
 def _children(parse: Parse, head: int, *rels: str) -> list[int]: return [i for i, w in enumerate(parse) if w.head == head and (not rels or w.rel in rels)]
@@ -95,53 +102,69 @@ def arcs(parse: Parse) -> int:
     return max(_steps(parse, i) for i in range(len(parse)))
 
 def length(parse, rng):
+    "Number of tokens, in the official bins."
     for k, (low, high) in enumerate(BINS):
         if low <= len(parse) <= high: return str(k), _forms(parse), None
 
-def depth(parse, rng): return f"{arcs(parse):02}", _forms(parse), None
+def depth(parse, rng):
+    "Arcs down to the deepest word, two digits."
+    return f"{arcs(parse):02}", _forms(parse), None
 
 def top_constituents(parse, rng):
+    "Relations of the root's dependents, in order."
     root = _root(parse)
     return "_".join("root" if i == root else parse[i].rel for i in sorted([root, *_children(parse, root)])), _forms(parse), None
 
 # %% ../nbs/07b_treebank.ipynb #cell-015
 def bigram_shift(parse, rng):
-    words = _forms(parse)
+    "Have two neighbours changed places? A sentence in which no two could is left out."
+    words, pos = _forms(parse), [w.pos for w in parse]
+    places = [i for i in range(1, len(parse) - 1)
+              if "PUNCT" not in pos[i:i + 2] and pos[i] != pos[i + 1] and words[i].lower() != words[i + 1].lower()]
+    if not places: return None
     if rng.random() < 0.5: return "O", words, None
-    places = [i for i in range(1, len(parse) - 1) if "PUNCT" not in (parse[i].pos, parse[i + 1].pos) and parse[i].pos != parse[i + 1].pos and words[i].lower() != words[i + 1].lower()]
-    if places: return "I", words[:(i := rng.choice(places))] + [words[i + 1], words[i]] + words[i + 2:], None
+    i = rng.choice(places)
+    return "I", words[:i] + [words[i + 1], words[i]] + words[i + 2:], None
 
 def tense(parse, rng):
+    "Is the main verb, or its auxiliary or copula, in the past or the present?"
     root = _root(parse)
-    for i in (root, *_children(parse, root, "aux", "cop")):
-        if parse[i].feats.get("VerbForm") == "Fin" and parse[i].feats.get("Tense") in ("Past", "Pres"): return {"Past": "PAST", "Pres": "PRES"}[parse[i].feats["Tense"]], _forms(parse), parse[i].form.lower()
+    for w in (parse[i] for i in (root, *_children(parse, root, "aux", "cop"))):
+        if w.feats.get("VerbForm") == "Fin" and (label := {"Past": "PAST", "Pres": "PRES"}.get(w.feats.get("Tense"))):
+            return label, _forms(parse), w.form.lower()
 
 def _number(*rels):
     def read(parse, rng):
-        found = [parse[i] for i in _children(parse, _root(parse), *rels) if parse[i].pos == "NOUN"]
-        if len(found) == 1 and not any(w.rel == "conj" and parse[w.head] is found[0] for w in parse) and found[0].feats.get("Number") in ("Sing", "Plur"): return {"Sing": "NN", "Plur": "NNS"}[found[0].feats["Number"]], _forms(parse), found[0].form.lower()
+        found = [i for i in _children(parse, _root(parse), *rels) if parse[i].pos == "NOUN"]
+        if len(found) != 1 or _children(parse, found[0], "conj"): return None
+        noun = parse[found[0]]
+        label = {"Sing": "NN", "Plur": "NNS"}.get(noun.feats.get("Number"))
+        return label and (label, _forms(parse), noun.form.lower())
+    read.__doc__ = f"Is the noun that is the root's {' or '.join(rels)} singular or plural?"
     return read
 
 def coordination_inversion(parse, rng):
+    "Do the two clauses stand in their order, or have they been swapped?"
     root, cc = _root(parse), [i for i, w in enumerate(parse) if w.rel == "cc"]
     second = [i for i in _children(parse, root, "conj") if _children(parse, i, "nsubj")]
     if len(cc) != 1 or len(second) != 1 or not _children(parse, root, "nsubj") or not root < cc[0] < second[0]: return None
     words, end = _forms(parse), len(parse) - (parse[-1].pos == "PUNCT")
-    first = words[:cc[0] - (parse[cc[0] - 1].pos == "PUNCT")]
     if rng.random() < 0.5: return "O", words, None
-    lower = lambda w, i: w.lower() if parse[i].pos not in ("PROPN",) and w != "I" else w
-    return "I", words[cc[0] + 1:end] + words[len(first):cc[0] + 1] + [lower(first[0], 0), *first[1:]] + words[end:], None
+    first = words[:cc[0] - (parse[cc[0] - 1].pos == "PUNCT")]
+    start = words[0] if parse[0].pos == "PROPN" or words[0] == "I" else words[0].lower()
+    return "I", words[cc[0] + 1:end] + words[len(first):cc[0] + 1] + [start, *first[1:]] + words[end:], None
 
-READINGS = {"Length": length, "WordContent": None, "Depth": depth, "TopConstituents": top_constituents, "BigramShift": bigram_shift, "Tense": tense,
-            "SubjNumber": _number("nsubj"), "ObjNumber": _number("obj"), "CoordinationInversion": coordination_inversion}  # WordContent needs all sentences: see `_words`
+READINGS = {  # WordContent needs all sentences: see `_words`
+    "Length": length, "WordContent": None, "Depth": depth, "TopConstituents": top_constituents, "BigramShift": bigram_shift,
+    "Tense": tense, "SubjNumber": _number("nsubj"), "ObjNumber": _number("obj"), "CoordinationInversion": coordination_inversion}
 
 # %% ../nbs/07b_treebank.ipynb #cell-019
 def _words(parses: list[Parse]) -> Iterator[tuple]:
     "WordContent: of a hundred words of middling frequency the one that a sentence holds; those that stand in more than every twentieth are too common."
     count = Counter(w.form for p in parses for w in p if len(w.form) >= 4 and w.form.islower() and w.form.isalpha())
-    common = [w for w, n in count.most_common() if n <= len(parses) / 20][:100]
+    common = {w for w, _ in [(w, n) for w, n in count.most_common() if n <= len(parses) / 20][:100]}
     for p in parses:
-        found = [w.form for w in p if w.form in set(common)]
+        found = [w.form for w in p if w.form in common]
         if len(found) == 1: yield found[0], _forms(p), None
 
 def _part(key: str) -> str:
@@ -158,13 +181,17 @@ def even(
     "As many sentences of each label, in each part, as the rarest label that is kept has."
     rows, seen = list(rows), set()
     counts = Counter(r[0] for r in rows).most_common(most_labels - other)
-    keep = [label for label, _ in counts[:max(range(len(counts)), key=lambda k: (k + 1) * counts[k][1], default=0) + 1]]  # what leaves most sentences
+    fewest = min(1 - other, len(counts) - 1)  # two labels at least, but OTHER may be the second
+    most = max(range(max(0, fewest), len(counts)), key=lambda k: (k + 1) * counts[k][1], default=0)  # what leaves most sentences
+    keep = [label for label, _ in counts[:most + 1]]
     pools = {s: defaultdict(list) for s in SPLITS}
     for label, tokens, carrier in rows:
         if label not in keep and not other: continue
-        if (line := text(tokens)).lower() not in seen: pools[_part(carrier or line.lower())][label if label in keep else "OTHER"].append(line)
+        line = text(tokens)
+        if line.lower() not in seen: pools[_part(carrier or line.lower())][label if label in keep else "OTHER"].append(line)
         seen.add(line.lower())
-    labels = [label for label in (*keep, *["OTHER"] * other) if all(len(pools[s][label]) >= n for s, n in zip(SPLITS, (5, 1, 1)))]
+    enough = lambda label: all(len(pools[s][label]) >= n for s, n in zip(SPLITS, (5, 1, 1)))
+    labels = [label for label in (*keep, *["OTHER"] * other) if enough(label)]
     if len(labels) < 2: return pd.DataFrame(columns=["split", "label", "sentence"])
     each = {s: min(max(1, size // len(labels)), *(len(pools[s][label]) for label in labels)) for s, size in zip(SPLITS, sizes)}
     out = [(s, label, line) for s in SPLITS for label in labels for line in random.Random(label).sample(pools[s][label], each[s])]

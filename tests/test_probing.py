@@ -1,5 +1,6 @@
 """Promise: `kd-nb probe` says what the layers of a run's models know, goes on where it was stopped, and names file and line of a bad file."""
-import os, signal, subprocess, time
+import os, signal, subprocess, sys, time
+from types import SimpleNamespace
 
 import numpy as np, pandas as pd, pytest
 
@@ -19,7 +20,22 @@ def run(tmp_path_factory):
     return tmp/"runs/r", call, env
 
 
-def test_every_layer_of_every_model_with_controls(run):
+@pytest.fixture
+def here(run, monkeypatch, capsys):
+    "Calls the command beside that run without a process of its own, which takes longer to start than most of these calls."
+    from kd_nb.cli import main
+    monkeypatch.chdir(run[0].parents[1])
+    for key, value in run[2].items():
+        if os.environ.get(key) != value: monkeypatch.setenv(key, value)
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["kd-nb", *map(str, args)])
+        with pytest.raises(SystemExit) as e: main()
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=e.value.code or 0, stdout=said.out, stderr=said.err)
+    return call
+
+
+def test_every_layer_of_every_model_with_controls(run, here):
     folder, call, _ = run
     r = call("probe", "runs/r", *FEW, "--models", "teacher,bilstm,bert", "--controls")
     assert r.returncode == 0, r.stderr
@@ -32,20 +48,19 @@ def test_every_layer_of_every_model_with_controls(run):
     assert (folder/"figures/probing-made-mean.png").stat().st_size > 10_000 and '<img alt="probing made mean"' in (folder/"report.html").read_text()
     for word in ("synthetic", "majority", "rule of -s and -d", "teacher-untrained", "random"): assert word in r.stdout
     assert not list((folder/"probing").rglob("*.npy"))  # encodings go when their task is done
-    again = call("probe", "runs/r", *FEW, "--models", "teacher")
+    again = here("probe", "runs/r", *FEW, "--models", "teacher")
     assert again.returncode == 0 and " at layer " not in again.stdout  # nothing was done again
     assert pd.read_csv(folder/"probing/made-mean/scores.csv").equals(scores)
 
 
-def test_other_settings_need_another_name(run):
-    _, call, _ = run
-    assert call("probe", "runs/r", "--tasks", "Tense", "--n-train", "40", "--n-eval", "20", "--models", "bilstm", "--name", "x").returncode == 0
-    r = call("probe", "runs/r", "--tasks", "Tense", "--n-train", "50", "--n-eval", "20", "--models", "bilstm", "--name", "x")
+def test_other_settings_need_another_name(here):
+    assert here("probe", "runs/r", "--tasks", "Tense", "--n-train", "40", "--n-eval", "20", "--models", "bilstm", "--name", "x").returncode == 0
+    r = here("probe", "runs/r", "--tasks", "Tense", "--n-train", "50", "--n-eval", "20", "--models", "bilstm", "--name", "x")
     assert r.returncode == 2 and "n_train: 40 -> 50" in r.stderr and "--name" in r.stderr
 
 
-def test_killed_probing_goes_on(run):
-    folder, call, env = run
+def test_killed_probing_goes_on(run, here):
+    folder, _, env = run
     from conftest import COMMAND
     args = ["probe", "runs/r", "--models", "teacher", "--tasks", "Tense,Length,Depth", "--n-train", "200", "--n-eval", "50", "--name", "killed"]
     p = subprocess.Popen([COMMAND, *args], cwd=folder.parents[1], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -56,19 +71,19 @@ def test_killed_probing_goes_on(run):
     p.send_signal(signal.SIGKILL); p.wait()
     assert first.exists() and not (folder/"probing/killed/scores.csv").exists()
     stamp = first.stat().st_mtime_ns
-    assert call(*args).returncode == 0
+    assert here(*args).returncode == 0
     assert first.stat().st_mtime_ns == stamp
-    assert call(*args[:-1], "whole").returncode == 0
+    assert here(*args[:-1], "whole").returncode == 0
     killed, whole = (pd.read_csv(folder/"probing"/n/"scores.csv") for n in ("killed", "whole"))
     pd.testing.assert_frame_equal(killed, whole)
 
 
-def test_files_in_the_official_format_and_treebanks(run, tmp_path):
-    folder, call, _ = run
+def test_files_in_the_official_format_and_treebanks(run, here, tmp_path):
+    folder, _, _ = run
     from kd_nb.grammar import make_task
     table = make_task("Tense", (60, 20, 20))
     (tmp_path/"past_present.txt").write_text("".join(f"{r.split}\t{r.label}\t{r.sentence}\n" for r in table.itertuples()))
-    r = call("probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "files", "--pooling", "single")
+    r = here("probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "files", "--pooling", "single")
     assert r.returncode == 0, r.stderr
     assert set(pd.read_csv(folder/"probing/files/scores.csv").task) == {"Tense"}
     rows = []
@@ -76,7 +91,7 @@ def test_files_in_the_official_format_and_treebanks(run, tmp_path):
         noun, verb, (tense, t) = ["cat", "dog", "fox", "cow"][i % 4], ["sat", "ran", "hid", "ate"][i // 4 % 4], [("Past", "VBD"), ("Pres", "VBZ")][i % 2]
         rows.append(f"1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\t{noun}{i}\t{noun}\tNOUN\tNN\tNumber=Sing\t3\tnsubj\t_\t_\n3\t{verb}{i}\t{verb}\tVERB\t{t}\tTense={tense}|VerbForm=Fin\t0\troot\t_\t_\n4\t.\t.\tPUNCT\t.\t_\t3\tpunct\t_\t_\n\n")
     (tmp_path/"bank.conllu").write_text("".join(rows))
-    r = call("probe", "runs/r", "--suite", tmp_path/"bank.conllu", "--tasks", "Tense,BigramShift", "--models", "bilstm")
+    r = here("probe", "runs/r", "--suite", tmp_path/"bank.conllu", "--tasks", "Tense,BigramShift", "--models", "bilstm")
     assert r.returncode == 0, r.stderr
     assert set(pd.read_csv(folder/"probing/bank-mean/scores.csv").task) == {"Tense", "BigramShift"}
 
@@ -87,10 +102,9 @@ LINES = [f"{split}\t{label}\tthe cat {split} {i}" for split, n in (("tr", 20), (
     ("tr\tPAST", ["line 11", "2 columns"]), ("dev\tPAST\tthe cat", ["line 11", "'dev'", "tr, va, te"]),
     ("te\tFUTURE\tthe cat", ["line 11", "'FUTURE'", "'tr'"]), ("te\tPAST\t", ["line 11", "sentence is empty"]),
 ])
-def test_bad_file(bad, words, run, tmp_path):
-    _, call, _ = run
+def test_bad_file(bad, words, here, tmp_path):
     (tmp_path/"past_present.txt").write_text("\n".join([*LINES[:10], bad, *LINES[10:]]))
-    r = call("probe", "runs/r", "--suite", tmp_path)
+    r = here("probe", "runs/r", "--suite", tmp_path)
     assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
     for word in ["past_present.txt", *words]: assert word in r.stderr
 
@@ -105,27 +119,31 @@ def test_bad_file(bad, words, run, tmp_path):
     (["runs/r", "--spacy", "en_core_web_sm"], ["--spacy goes with a file of sentences"]),
     (["runs/r", "--n-train", "0"], ["--n-train"]),
 ])
-def test_bad_option(args, words, run):
-    _, call, _ = run
-    r = call("probe", *args)
+def test_bad_option(args, words, here):
+    r = here("probe", *args)
     assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
     for word in words: assert word in r.stderr
 
 
 def test_order_of_rows_and_size_of_batches_do_not_matter(run, tmp_path):
-    "On the models of a real run: a perfect property stays perfect, and encodings in another order are the same encodings."
+    "On the models of a real run: encodings in another order are the same encodings, and a property of a layer is found in them."
     from kd_nb.encodings import POOLINGS, encode
     from kd_nb.grammar import make_task
+    from kd_nb.probe import chosen, probe
     from kd_nb.students import load_student
     from kd_nb.teacher import load_teacher
     folder, _, _ = run
-    sentences = make_task("Length", (60, 20, 20)).sentence.tolist()
+    sentences = make_task("Length", (160, 20, 20)).sentence.tolist()
     order = np.random.default_rng(1).permutation(len(sentences))
     for name, model in {"teacher": load_teacher(folder/"teacher"), **{s: load_student(folder/"students"/s) for s in ("bilstm", "bert")}}.items():
         for pooling in POOLINGS:
             here = encode(model, sentences, tmp_path/f"{name}-{pooling}", pooling, batch_size=32)
             there = encode(model, [sentences[i] for i in order], tmp_path/f"{name}-{pooling}-2", pooling, batch_size=5)
             for a, b in zip(here, there): assert np.allclose(a[order].astype(float), b, rtol=2e-3, atol=2e-3)  # a step of half precision
+        first = np.array(here[-1][:, 0], dtype=float)  # a property that a layer surely has, probed where the rows came in another order
+        table = pd.DataFrame({"split": np.repeat(["tr", "va", "te"], [160, 20, 20]), "label": (first > np.median(first))[order]})
+        best = chosen(probe(there[-1:], table))
+        assert max(best.acc[0], best.logreg[0]) >= 85
 
 
 def test_published_scores_say_what_the_study_says(real_data):

@@ -3,6 +3,9 @@ import os, re, shlex, signal, subprocess
 
 import pandas as pd, pytest
 
+from kd_nb.core import read_json, write_json
+from kd_nb.tuning import open_base, open_study
+
 from conftest import COMMAND
 
 FAST = ["--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--width", "1/16", "--mode", "static"]
@@ -27,6 +30,7 @@ def test_two_processes_share_a_search(labelled, tmp_path):
     table = pd.read_csv(labelled/"tuning/bilstm-joint/joint.csv")
     assert 8 <= len(table) <= 9 and table.number.is_unique  # the last two may begin at the same time
     assert table.process.nunique() == 2 and table.front.any()
+    for _, same in table.groupby(["width", "layers", "embeddings", table["mode"] == "multichannel"]): assert same.ms.nunique() == 1
     assert not (labelled/"predictions").exists()  # dev and test were not asked
     page = (labelled/"report.html").read_text()
     assert "Choosing a student" in page and '<img alt="tuning bilstm joint front"' in page
@@ -58,9 +62,48 @@ def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_
     assert (home/trial/"report.html").exists() and (home/trial/"metrics.json").exists() and (labelled/"teacher/model.safetensors").exists()
 
 
+def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, kd_nb, tmp_path):
+    args = ["tune", "runs/r", "--trials", "2", "--epochs", "4"]
+    with start(tmp_path, *args) as p:
+        said = []
+        for line in p.stdout:
+            said.append(line)
+            if "epoch 2/4" in line: p.send_signal(signal.SIGINT); break
+        said += p.stdout.readlines()
+    assert p.returncode == 130 and "stopped; the same command continues" in said[-1], said
+    assert "Traceback" not in "".join(said) and len(said) < 8, said
+    again = kd_nb(*args)
+    assert again.returncode == 0 and "goes on where it was stopped" in again.stdout and "continuing after epoch" in again.stdout, again.stderr
+    table = pd.read_csv(labelled/"tuning/bilstm-joint/joint.csv")
+    assert len(table) == 2 and set(table.state) == {"finished"}
+
+    other = kd_nb("tune", "runs/r", "--trials", "3", "--epochs", "5")
+    assert other.returncode == 2 and "epochs: 4 -> 5" in other.stderr and "--name" in other.stderr and "Traceback" not in other.stderr
+
+
+def test_who_comes_too_late_is_told(labelled, kd_nb):
+    base = open_base(labelled, name="late", epochs=2)
+    with base.lock("search-0"):  # another process is at the only trial
+        open_study(base).ask()
+        r = kd_nb("tune", "runs/r", "--trials", "1", "--epochs", "2", "--name", "late")
+    assert r.returncode == 0 and "still at 1 of the 1 trials" in r.stdout and "no trial has ended yet" in r.stdout, (r.stdout, r.stderr)
+    assert "Traceback" not in r.stderr
+
+
+def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, kd_nb):
+    config = read_json(labelled/"config.json")  # as if the run had been made for a copied BERT
+    write_json(labelled/"config.json", config | dict(student="bert", width="teacher", mode="non-static", layers=2))
+    r = kd_nb("tune", "runs/r", "--student", "bilstm", "--steps", "schedule", "--epochs", "1")
+    assert r.returncode == 0, r.stderr
+    table = pd.read_csv(labelled/"tuning/bilstm/steps.csv", dtype=dict(width=str))
+    assert set(table.width) == {"1"} and set(table.layers) == {1} and set(table["mode"]) == {"multichannel"}
+    r = kd_nb("tune", "runs/r", "--steps", "lr,embeddings", "--epochs", "1")
+    assert r.returncode == 2 and "step 'embeddings'" in r.stderr and not (labelled/"tuning/bert").exists(), r.stderr
+
+
 def test_wrong_options_are_named_before_anything_is_trained(labelled, kd_nb):
     for args, word in ((["--steps", "rate"], "unknown step"), (["--trials", "0"], "--trials"), (["--trials", "3", "--steps", "lr"], "leave out --steps"),
-                       (["--student", "lstm"], "did you mean 'bilstm'"), (["--epochs", "0"], "--epochs"), (["--name", "a/b"], "without slashes")):
+                       (["--student", "lstm"], "did you mean 'bilstm'"), (["--epochs", "0"], "--epochs"), (["--name", "a/b"], "without slashes"), (["--name", ".."], "without slashes")):
         r = kd_nb("tune", "runs/r", *args)
         assert r.returncode == 2 and word in r.stderr and "Traceback" not in r.stderr, (args, r.stderr)
     assert not list((labelled/"tuning").glob("*/*/students"))
