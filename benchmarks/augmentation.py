@@ -1,8 +1,9 @@
 """What more sentences are worth: a BiLSTM distilled from the training sentences alone, from them and sentences of a language model, from
 them and rule-made ones, each with its hard-label twin, and the score by the number of new sentences; several seeds, one table.
 
-    KD_NB_DATA=~/data python benchmarks/augmentation.py --task sara --seeds 0 1 2
-    KD_NB_DATA=~/data python benchmarks/augmentation.py --task sst2 --max-train 8000 --base-epochs 10 --epochs 5 --seeds 0 --sizes
+    KD_NB_DATA=~/data python benchmarks/augmentation.py --task sara --save nbs/saved/augment-sara.json
+    KD_NB_DATA=~/data python benchmarks/augmentation.py --task sst2 --max-train 8000 --base-epochs 10 --epochs 5 --seeds 0 --sizes --save nbs/saved/augment-sst2.json
+    KD_NB_DATA=~/data python benchmarks/augmentation.py --task cola --base-epochs 10 --epochs 5 --seeds 0 --sizes --save nbs/saved/augment-cola.json
 
 Each seed has its own selection split, teacher, language model, sentences, order and dropout; within a seed all students share the teacher.
 More sentences mean more steps in as many epochs. Sara's students see 77k sentences with none added (30 epochs), 76k with 2,500, 114k with 5,000

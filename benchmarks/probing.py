@@ -2,7 +2,9 @@
 
     python benchmarks/probing.py sara=runs/sara sst2=runs/sst2 cola=runs/cola --work probing --out nbs/saved/probing.csv
 
-The runs are those of `kd-nb run --student bilstm,bert`; students `bilstm-scratch` and `bert-scratch` (`--embeddings scratch`) are probed where a run has them. Stopped, it goes on; two of these at a time share the work, model by model (`--backwards` for the second).
+With `--models`, `--tasks` and `--control` it made the table of random labels (nbs/saved/probing-controls.csv); the command stands in notebook 08.
+
+The runs are those of `kd-nb run --teacher minilm --student bilstm,bert` (for SST-2 with `--max-train 8000 --epochs 10`, for CoLA with `--epochs 10`); students `bilstm-scratch` and `bert-scratch` (`--embeddings scratch`) are probed where a run has them. Stopped, it goes on; two of these at a time share the work, model by model (`--backwards` for the second).
 """
 import argparse
 from pathlib import Path

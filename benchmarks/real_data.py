@@ -1,7 +1,8 @@
 """The study in small: teacher, distilled BiLSTM and hard-label twin on one real task, several seeds, one table.
 
-    KD_NB_DATA=~/data python benchmarks/real_data.py --task sara --seeds 0 1 2
-    KD_NB_DATA=~/data python benchmarks/real_data.py --task sst2 --max-train 8000
+    KD_NB_DATA=~/data python benchmarks/real_data.py --task sara --save nbs/saved/sara.json
+    KD_NB_DATA=~/data python benchmarks/real_data.py --task sst2 --max-train 8000 --epochs 10 --save nbs/saved/sst2.json
+    KD_NB_DATA=~/data python benchmarks/real_data.py --task cola --epochs 10 --save nbs/saved/cola.json
 
 Each seed is a whole run (`runs/<task>-s<seed>`): another selection split, teacher head, order and dropout. A run that exists is
 not made again. Scores are on dev, which no choice was made on. An interval resamples dev sentences and averages the seeds in each

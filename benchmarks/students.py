@@ -1,9 +1,9 @@
 """Students side by side on one real task: both kinds, squared error and soft cross-entropy, the simple models, and for the BiLSTM on
 request its embedding modes and widths; several seeds, one table.
 
-    KD_NB_DATA=~/data python benchmarks/students.py --task sara --more --seeds 0 1 2
-    KD_NB_DATA=~/data python benchmarks/students.py --task sst2 --max-train 8000 --epochs 10
-    KD_NB_DATA=~/data python benchmarks/students.py --task cola --epochs 10
+    KD_NB_DATA=~/data python benchmarks/students.py --task sara --more --save nbs/saved/students-sara.json
+    KD_NB_DATA=~/data python benchmarks/students.py --task sst2 --max-train 8000 --epochs 10 --save nbs/saved/students-sst2.json
+    KD_NB_DATA=~/data python benchmarks/students.py --task cola --epochs 10 --save nbs/saved/students-cola.json
 
 Each seed has its own selection split, teacher, order and dropout; within a seed all students share the teacher and its labels of the
 training sentences (no augmentation). Soft cross-entropy is at T = 1. Runs and students that exist are not made again. Scores are on dev, which no choice was made

@@ -5,12 +5,12 @@
     kd-nb tune runs/sara --student bilstm --trials 16 --epochs 10      # twice at the same time
     python benchmarks/tuning.py save runs/sara    # steps.csv and curves.csv of `bilstm` and `bert`, joint.csv of `bilstm-joint`
     python benchmarks/tuning.py time runs/sara    # times the architectures in the saved tables anew, and works out the front again
-    python benchmarks/tuning.py range runs/sara   # range tests of two large BERT students: tuning-sara-range.csv
+    python benchmarks/tuning.py range runs/sara   # range tests of the usual BERT student and two larger ones: tuning-sara-range.csv
     python benchmarks/tuning.py dev runs/sara/tuning/bilstm/bilstm-0123abcd ...   # trials that `kd-nb run` has completed: tuning-sara-dev.csv
 
 KD_NB_DATA names the folder with the data. `time` needs a run's teacher and transfer set only, since time does not depend on the weights: it
-makes untrained students, and takes the least of --rounds rounds of 20 sentences in each of two passes, one sentence at a time on one thread.
-Run it when the machine is quiet.
+makes untrained students and reads 20 sentences, one at a time on one thread. For each the least of --rounds rounds counts, in each of two
+passes, so that what else the machine does matters little.
 """
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ from kd_nb.speed import threads
 from kd_nb.students import MODES, make_student, student_size, word_vectors
 from kd_nb.tuning import config_of, fastest, measure_range, open_base
 
-LARGE = dict(width="2", layers=5), dict(width="1", layers=8)  # for `range`, with what the exploration of BERT kept:
+SIZES = [dict(width=w, layers=n) for w, n in (("1", 5), ("1", 8), ("2", 5))]  # for `range`, with what the exploration of BERT kept:
 KEPT = dict(warmup_ratio=0., decay=False, batch_size=32, embeddings="wordpiece", mode="multichannel")
 
 
@@ -82,7 +82,7 @@ def retime(run: Path, out: Path, task: str, rounds: int):
 
 def ranges(run: Path, out: Path, task: str):
     base, curves = open_base(run, "bert"), []
-    for size in LARGE:
+    for size in SIZES:
         config, loss = config_of(base, KEPT | size | dict(lr=1.))
         with threads(1): curve = measure_range(base, config, loss)
         curves.append(curve.assign(**size)[["width", "layers", "lr", "loss"]])

@@ -134,7 +134,8 @@ def probe_run(
     digest = hashlib.sha256("".join(f"{t}{d.to_csv()}" for t, d in sorted(suite.items())).encode()).hexdigest()[:16]
     open_run(home, about | dict(tasks=sorted(suite), suite_digest=digest))
     for m in models: probe_model(to_probe(folder, config, m), suite, home/m, m, about["pooling"], about["seed"], control)
-    paths = sorted(home.glob("*/*.csv"))
+    order = ["pretrained", "teacher", *student_names(config)["all"]]
+    paths = sorted(home.glob("*/*.csv"), key=lambda p: (order.index(split_name(p.parent.name, config)[0]), p))
     def read(p): return pd.read_csv(p).assign(model=p.parent.name, task=p.stem.removesuffix("-control"), control=p.stem.endswith("-control"))
     scores = pd.concat([read(p) for p in paths], ignore_index=True)
     with whole(home/"scores.csv") as part: scores.to_csv(part, index=False)

@@ -44,7 +44,8 @@ def static(
 ) -> Html:
     "A table for reading: escaped, numbers to the right."
     numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table.columns]
-    def cells(tag, texts): return "<tr>" + "".join(f"<{tag}{' class=n' * n}>{t}</{tag}>" for t, n in zip(texts, numeric)) + "</tr>"
+    def kind(text, n): return " class=n" if n else " class=long" if len(text) > 40 else ""
+    def cells(tag, texts): return "<tr>" + "".join(f"<{tag}{kind(t, n)}>{t}</{tag}>" for t, n in zip(texts, numeric)) + "</tr>"
     head = cells("th", (escape(str(c)) for c in table.columns))
     body = "".join(cells("td", (_text(x, digits) for x in row)) for row in table.itertuples(index=False, name=None))
     return _figure(f'<div class="scroll"><table class="static"><thead>{head}</thead><tbody>{body}</tbody></table></div>', caption)
@@ -151,7 +152,7 @@ api.on("keydown", "tbody tr", e => { if (e.key === "Enter" || e.key === " ") { e
 
 # %% ../nbs/09c_report.ipynb #f921282e
 _LOOK = """
-.explorer select{max-width:100%;font:inherit}.explorer .hint{color:#555;font-size:.9em}
+.explorer select{max-width:100%;font:inherit}.explorer .hint{color:#555;font-size:.9em;max-width:none}
 .explorer .dt-layout-table>div{container-type:inline-size}
 .explorer .sentence{min-width:16em}.explorer .wrong{color:#b03000;font-weight:600}.explorer tr.openable{cursor:pointer}
 .explorer table{font-size:.92em}.explorer td.why{background:#fafafa;line-height:2}
@@ -237,7 +238,7 @@ def explorer(
 # %% ../nbs/09c_report.ipynb #cell-025
 _STYLE = """
 :root{color-scheme:light}
-body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:100em;margin:0 auto;padding:0 1em 4em}
+body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:120em;margin:0 auto;padding:0 1em 4em}
 h1{margin:1em 0 0}h2{margin:2.5em 0 .5em;border-bottom:1px solid #ddd;padding-bottom:.2em}h3{margin:1.5em 0 .3em}
 nav{margin:1em 0;display:flex;flex-wrap:wrap;gap:0 1.2em}a{color:#0072b2}summary{cursor:pointer}
 figure{margin:1.2em 0}p,figcaption{max-width:60em}figcaption{color:#555;font-size:.9em;margin-bottom:.3em}
@@ -246,7 +247,7 @@ img{max-width:100%;height:auto;vertical-align:top}
 .figures figure{margin:0;max-width:calc(50% - .5em)}.figures figure:only-child{max-width:100%}
 .scroll{overflow-x:auto}table.static{border-collapse:collapse;font-size:.92em}
 .static td,.static th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #e5e5e5;vertical-align:top}
-.static td:first-child{white-space:nowrap}table.static .n{text-align:right;font-variant-numeric:tabular-nums}
+.static td{white-space:nowrap}.static td.long{white-space:normal;min-width:18em}table.static .n{text-align:right;font-variant-numeric:tabular-nums}
 @media (max-width:40em){body{font-size:15px}.figures figure{max-width:100%}}
 """
 
@@ -254,7 +255,7 @@ img{max-width:100%;height:auto;vertical-align:top}
 _PRINT = """
 @media print{
 @page{size:landscape;margin:10mm}
-body{max-width:none;padding:0;font-size:10pt}h2,h3,figcaption{break-after:avoid}img,tr{break-inside:avoid}img{max-height:170mm}
+body{max-width:none;padding:0;font-size:10pt}h2,h3,p,figcaption{break-after:avoid}img,tr{break-inside:avoid}img{max-height:170mm}
 nav,.hint,.question,.explorer .dt-search,.explorer .dt-length,.explorer .dt-paging{display:none!important}
 .scroll,.explorer .dt-layout-table>div{overflow:visible!important;container-type:normal!important}
 table{width:auto!important;max-width:100%!important;font-size:7pt!important}table col{width:auto!important}
@@ -262,6 +263,10 @@ table td,table th{white-space:normal!important;overflow-wrap:anywhere;min-width:
 table th{overflow-wrap:normal}table td.n,table td.dt-type-numeric{overflow-wrap:normal;min-width:0!important}
 .explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:8em!important}.explorer .sentence{min-width:12em!important}
 .explorer .reason{position:static;max-width:none}.dt-column-order{display:none}
+}
+@media print and (max-width:800px){
+table{font-size:6pt!important}table th{overflow-wrap:anywhere}
+.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:5em!important}.explorer .sentence{min-width:8em!important}
 }
 """
 _OPENS = "<script>addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true));</script>"

@@ -58,6 +58,7 @@ def test_label_that_only_dev_has(kd_nb, tmp_path):
     (["--task", "mini-intents", "--alpha", "2"], ["--alpha must lie between 0 and 1"]),
     (["--task", "mini-intents", "--epochs", "0"], ["--epochs must be above 0"]),
     (["--task", "mini-intents", "--max-train", "3"], ["--max-train 3"]),
+    (["--task", "mini-intents", "--seed", "-1"], ["--seed must be at least 0"]),
     (["--task", "mini-intents", "--augment", "rule"], ["unknown augmentation 'rule'", "did you mean 'rules'?"]),
     (["--task", "mini-intents", "--n-augment", "50"], ["--n-augment goes with --augment"]),
     (["--task", "mini-intents", "--augment", "rules", "--lm", "smollm2"], ["--lm goes with --augment lm"]),
@@ -96,3 +97,31 @@ def test_a_failed_start_does_not_block_the_name(kd_nb, tmp_path):
 def test_nothing_to_predict(kd_nb, tmp_path):
     one_line(kd_nb("predict", tmp_path), "no student in")
     one_line(kd_nb("info", tmp_path), "no run in")
+
+
+def test_a_run_that_broke(kd_nb, tmp_path):
+    "Files of a run that were cut off are named, with what makes them again; what a killed command left out is said; two dev rows are enough."
+    rows = "sentence,label\n" + "".join(f"a fine evening {i},good\na dull evening {i},bad\n" for i in range(20))
+    (tmp_path/"t.csv").write_text(rows)
+    (tmp_path/"d.csv").write_text("sentence,label\na fine film,good\na dull film,bad\n")
+    r = kd_nb("run", "--data", "t.csv", "--dev", "d.csv", "--name", "x", "--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16")
+    assert r.returncode == 0, r.stderr
+    assert "kd-nb errors runs/x adds: Classes, Mistakes and confidence, Words behind the answers" in kd_nb("report", "runs/x").stdout
+    r = kd_nb("errors", "runs/x")
+    assert r.returncode == 0 and "Traceback" not in r.stderr, r.stderr
+    assert "kd-nb errors" not in kd_nb("report", "runs/x").stdout
+
+    run = tmp_path/"runs/x"
+    def broken(path, words):
+        content = path.read_bytes()
+        path.write_bytes(content[:len(content) // 2])
+        one_line(kd_nb("report", "runs/x"), path.name, *words)
+        path.write_bytes(content)
+    broken(run/"predictions/bilstm-dev.parquet", ["delete it", "metrics.json"])
+    broken(run/"errors/dev-why.json", ["is damaged", "kd-nb errors runs/x --split dev"])
+    broken(run/"metrics.json", ["is damaged", "kd-nb run"])
+    (run/"errors/dev-why.json").unlink()  # a kill in the long part of `kd-nb errors`
+    assert "kd-nb errors runs/x adds: Words behind the answers" in kd_nb("report", "runs/x").stdout
+    (run/"errors/dev-differences.csv").unlink()
+    r = kd_nb("report", "runs/x")
+    assert r.returncode == 0 and "kd-nb errors runs/x adds: Mistakes and confidence, Words behind the answers" in r.stdout, r.stderr + r.stdout

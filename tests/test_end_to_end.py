@@ -54,9 +54,9 @@ def test_published_predictions_score_as_published(model, published, real_data):
 def test_sara_in_small(kd_nb, real_data):
     r = kd_nb("run", "--task", "sara", "--max-train", "600", *FAST)
     assert r.returncode == 0, r.stderr
-    assert "57 labels, micro_f1" in r.stdout
+    assert "57 labels, micro F1" in r.stdout
     e = kd_nb("errors", "runs/sara")
     assert e.returncode == 0 and "Right by the teacher alone" in e.stdout, e.stderr
-    for argument, word in (("--split=test", "split 'test'"), ("--threshold=90", "--threshold")):
+    for argument, word in (("--split=test", "split 'test'"), ("--split=select", "Known: dev, test"), ("--threshold=90", "--threshold")):
         e = kd_nb("errors", "runs/sara", argument)
         assert e.returncode == 2 and word in e.stderr and "Traceback" not in e.stderr

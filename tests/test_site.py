@@ -1,10 +1,11 @@
 """Promise: the site is whole as far as it can be told without quarto: nbdev's part of the work is done in a copy of the tree, and what it
 leaves in `_proc`, which quarto would render, has its links, anchors, images, citations, captions and references in order."""
-import json, re, subprocess, sys
+import json, os, re, subprocess, sys
 from collections import Counter
 from pathlib import Path
 
 import nbformat, pytest, yaml
+from filelock import FileLock
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/"nbs"
@@ -32,10 +33,17 @@ with open(sys.argv[1], "w") as f: json.dump(failed, f)
 '''
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def proc(tmp_path_factory):
     "`_proc` of a copy of the work tree, uncommitted work included, and the notebooks that failed: name -> what went wrong."
-    tmp = tmp_path_factory.mktemp("site")
+    base = tmp_path_factory.getbasetemp()
+    tmp = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)/"site"  # one for all of xdist's workers
+    with FileLock(f"{tmp}.lock"):
+        if not (tmp/"failed.json").exists(): make_proc(tmp)
+    return tmp/"tree"/"_proc", json.loads((tmp/"failed.json").read_text())
+
+
+def make_proc(tmp):
     tree = tmp/"tree"
     files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True).stdout
     for f in filter(None, files.split("\0")):
@@ -44,7 +52,6 @@ def proc(tmp_path_factory):
         (tree/f).symlink_to("../_quarto.yml") if (root/f).is_symlink() else (tree/f).write_bytes((root/f).read_bytes())
     r = subprocess.run([sys.executable, "-c", PROC, tmp/"failed.json"], cwd=tree, capture_output=True, text=True)
     assert r.returncode == 0, r.stderr[-3000:]
-    return tree/"_proc", json.loads((tmp/"failed.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +97,7 @@ def test_every_page_is_in_the_sidebar_once():
 
 def test_nbdev_makes_every_page(proc):
     assert not proc[1]
-    assert {p.name for p in proc[0].glob("*.ipynb")} == set(pages) and (proc[0]/"_quarto.yml").exists() and (proc[0]/"nbdev.yml").exists()
+    assert {p.name for p in proc[0].glob("*.ipynb")} == set(pages) and all((proc[0]/f).exists() for f in ("_quarto.yml", "nbdev.yml", quarto["bibliography"], quarto["format"]["html"]["css"]))
 
 
 @pytest.mark.parametrize("name", pages)
@@ -165,33 +172,46 @@ def commands(page):
 
 
 def test_results_come_from_files_of_named_commands():
-    page = pages["results.ipynb"]
-    code = [c.source for c in page.cells if c.cell_type == "code"]
-    read = {f for pattern in re.findall(r"saved/[\w{}-]+\.\w+", "\n".join(code)) for f in nbs.glob(re.sub(r"\{\w+\}", "*", pattern))}
-    wide = {"saved/*.json"}  # `saved/{t}.json`: one file a task
-    written = "\n".join(commands(page))
-    for f in (f"nbs/{p.relative_to(nbs)}" for p in read):
-        made_here = f in written or "tuning" in f and "benchmarks/tuning.py" in written
-        shown = any(re.sub(r"\{\w+\}", "", x) for x in wide)
-        assert made_here or not shown or Path(f).stem not in ("sara", "sst2", "cola", "speed-sara", "probing", "calibration"), f"{f} is read, and no command writes it"
+    code = [c.source for c in pages["results.ipynb"].cells if c.cell_type == "code"]
+    patterns, tasks, kinds = re.findall(r"saved/[\w{}-]+\.\w+", "\n".join(code)), ("sara", "sst2", "cola"), ("bilstm", "bert")
+    read = {p.replace("{t}", t).replace("{s}", s) for p in patterns for t in tasks for s in kinds}
+    assert len(read) >= 12 and all((nbs/f).exists() for f in read)
+    written = "\n".join(commands(pages["results.ipynb"]))
+    for f in read: assert f"nbs/{f}" in written or "tuning-" in f and "benchmarks/tuning.py save" in written, f"no command on the page writes {f}"
     for table in [s for s in code if "show(" in s and "#| hide" not in s]: assert "#| tbl-cap:" in table and "#| label: tbl-" in table
 
 
-def test_commands_of_the_results_page_are_understood():
-    "Each script exists, and knows the options that are quoted; so does kd-nb."
-    helps = {}
-    for line in commands(pages["results.ipynb"]):
-        words = line.split()
-        if words[0] == "python": call = [sys.executable, words[1]]
-        elif words[0] == "kd-nb": call = [str(Path(sys.executable).with_name("kd-nb")), words[1]]
-        else: continue
-        key = " ".join(call)
-        if key not in helps: helps[key] = subprocess.run([*call, "--help"], cwd=root, capture_output=True, text=True, env={**__import__("os").environ, "COLUMNS": "200"})
-        assert helps[key].returncode == 0, helps[key].stderr[-2000:]
-        for option in re.findall(r"(?<=\s)--[\w-]+", line): assert option in helps[key].stdout, f"{line}: no {option}"
+# All in one process, since each of them takes seconds to import torch and the rest.
+HELP = r'''
+import contextlib, io, json, runpy, sys, traceback
+sys.path.insert(0, "benchmarks")
+found = {}
+def ask(name, do):
+    out = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out): do()
+    except SystemExit as e: found[name] = [e.code or 0, out.getvalue()]
+    except BaseException: found[name] = [1, traceback.format_exc()[-2000:]]
+for name in sys.argv[2:]:
+    argv, sys.argv = sys.argv, [*name.split(), "--help"]
+    if name.startswith("kd-nb"):
+        from kd_nb.cli import main
+        ask(name, main)
+    else: ask(name, lambda: runpy.run_path(name, run_name="__main__"))
+    sys.argv = argv
+with open(sys.argv[1], "w") as f: json.dump(found, f)
+'''
 
 
-@pytest.mark.parametrize("script", sorted((root/"benchmarks").glob("*.py")), ids=lambda p: p.name)
-def test_benchmarks_explain_themselves(script):
-    r = subprocess.run([sys.executable, script, "--help"], cwd=root, capture_output=True, text=True)
-    assert r.returncode == 0 and "usage:" in r.stdout, r.stderr[-2000:]
+def test_benchmarks_and_commands_of_the_results_page_are_understood(tmp_path):
+    "Every benchmark explains itself; and what the page calls is there, and knows the options that are quoted."
+    called = {}  # script, or kd-nb's command -> options
+    for words in map(str.split, commands(pages["results.ipynb"])):
+        if words[0] in ("python", "kd-nb"): called.setdefault(words[1] if words[0] == "python" else " ".join(words[:2]), set()).update(w for w in words if w.startswith("--"))
+    assert len(called) >= 8
+    names = sorted(set(called) | {f"benchmarks/{p.name}" for p in (root/"benchmarks").glob("*.py")})
+    r = subprocess.run([sys.executable, "-c", HELP, tmp_path/"help.json", *names], cwd=root, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    assert r.returncode == 0, r.stderr[-2000:]
+    helps = json.loads((tmp_path/"help.json").read_text())
+    assert not {name: text for name, (rc, text) in helps.items() if rc}
+    for name, options in called.items(): assert not {o for o in options if o not in helps[name][1]}, f"{name} has no such option"

