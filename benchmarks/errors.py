@@ -34,11 +34,11 @@ def main():
     tables, names = made_up(args.rows, args.models, args.classes)
     teacher, *students = tables
     first = tables[students[0]]
-    held_out = first[:2000]  # as large as a selection split
+    held_out = first[:args.rows // 10]
     parts = {"aligned": lambda: aligned(tables), "by_confidence": lambda: [by_confidence(t, right, 20, least) for t in tables.values() for right in (True, False) for least in (True, False)],
         "mean_confidence": lambda: mean_confidence(tables), "plot_confidence": lambda: plot_confidence(tables), "correlation": lambda: correlation(tables),
         "overlap": lambda: [overlap(tables, right) for right in (True, False)], "right_by_one": lambda: right_by_one(tables, students), "sure_by_one": lambda: sure_by_one(tables, students),
-        "only_teacher_right": lambda: only_teacher_right(tables, teacher, students), "only_teacher_sure": lambda: only_teacher_sure(tables, teacher, students), 
+        "only_teacher_right": lambda: only_teacher_right(tables, teacher, students), "only_teacher_sure": lambda: only_teacher_sure(tables, teacher, students),
         "compare (micro F1)": lambda: [compare(tables, teacher, s, "micro_f1") for s in students], "compare (macro F1)": lambda: [compare(tables, teacher, s, "macro_f1") for s in students],
         "compare (MCC)": lambda: [compare(tables, teacher, s, "mcc") for s in students],
         "confusion": lambda: [(confusion(t), most_confused(t), per_class(t)) for t in tables.values()], "plot_confusion": lambda: plot_confusion(first),

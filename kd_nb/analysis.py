@@ -19,7 +19,7 @@ from .encodings import table_of, untrained
 from .errors import Tables, by_confidence, compare, correlation, mean_confidence, most_confused, only_teacher_right
 from .errors import only_teacher_sure, overlap, per_class, plot_confidence, plot_confusion, right_by_one, sure_by_one
 from .onnx_student import OnnxStudent
-from .pipeline import data_of, finished, metric_name, predict_splits, predictions_of, read_config, read_run, student_names, titled
+from .pipeline import data_of, finished, predict_splits, predictions_of, read_config, read_run, student_names, titled
 from .probe import chosen
 from .probing import probe_model, without_model
 from .report import explain, first_of_each, questions
@@ -146,7 +146,7 @@ def probing_table(
     scores: pd.DataFrame,  # from `probe_run`
     suite: dict[str, pd.DataFrame],
 ) -> pd.DataFrame:         # texts, a row a task
-    "Each model's layer that is best on the evaluation part, with its accuracy on the test part; what random labels give there; and what can be had without a model."
+    "The accuracy of each model's best layer, with random labels too where these were probed, and what can be had without a model."
     best, plain = chosen(scores, ["model", "control", "task", "layer"]), without_model(suite).round(1)
     out = pd.DataFrame({"task": list(suite)})
     for m in dict.fromkeys(scores.model):

@@ -49,8 +49,10 @@ def gold_classes(
     "Gold labels as places among the logits; raises `KdError` for a label that is not in `labels`, or for another number of logits."
     count, names = logits_of(checked(table)[:1]).shape[1], list(map(str, labels))
     if not count == len(names) == len(set(names)): raise KdError(f"the predictions have {count} logits, but there are {len(set(names))} different labels")
-    gold = pd.Index(names).get_indexer(table.label.map(str))
-    if (unknown := gold < 0).any(): raise KdError(f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of {', '.join(map(repr, names))}")
+    label = table.label.astype(int) if table.label.dtype.kind == "f" and (table.label % 1 == 0).all() else table.label  # 1.0 is class 1
+    gold = pd.Index(names).get_indexer(label.map(str))
+    if (unknown := gold < 0).any():
+        raise KdError(f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of {', '.join(map(repr, names))}")
     return gold
 
 def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
@@ -80,10 +82,12 @@ def calibration(
     tables: Tables,
     labels: Sequence[str],  # class names in the order of the logits
     n_bins: int = 10,
-) -> pd.DataFrame:  # a row a model: accuracy, mean confidence, expected calibration error by equal width and equal mass (percent); Brier score; negative log-likelihood
+) -> pd.DataFrame:  # a row a model: accuracy, mean confidence, calibration error by equal width and equal mass (percent); Brier score; negative log-likelihood
     "How calibrated models are."
     columns = ["accuracy", "confidence", "ECE (width)", "ECE (mass)", "Brier", "NLL"]
-    def row(t): return [100 * hits(t).mean(), 100 * t.confidence.mean(), *(100 * expected_calibration_error(t, n_bins, e) for e in BINNINGS), *_scores(t, labels)]
+    def row(t):
+        errors = [expected_calibration_error(t, n_bins, equal) for equal in BINNINGS]
+        return [*(100 * x for x in (hits(t).mean(), t.confidence.mean(), *errors)), *_scores(t, labels)]
     return pd.DataFrame.from_dict({name: row(t) for name, t in tables.items()}, orient="index", columns=columns).astype(float)
 
 # %% ../nbs/09a_calibration.ipynb #1af9732c
@@ -92,7 +96,7 @@ def plot_reliability(
     n_bins: int = 10,
     equal: str = "width",
 ):  # matplotlib Axes
-    "Reliability diagram: accuracy by confidence with 95 % intervals (Wilson's), the larger the dot the more predictions; on the diagonal a model is as good as it believes."
+    "Reliability diagram: accuracy by confidence with Wilson's 95 % intervals; the larger the dot, the more predictions; on the diagonal a model is as good as it believes."
     import matplotlib.pyplot as plt
     ax = plt.subplots(figsize=(4.6, 4))[1]
     ax.plot([0, 1], [0, 1], ls="--", lw=1, color="0.5")

@@ -193,7 +193,7 @@ def speed(
     found = speed_run(run)
     one = pd.DataFrame(found["rows"]).query("threads == 1 and batch_size == 1")[["model", "ms"]]
     models = pd.DataFrame(found["models"]).merge(one)
-    save_figure(run/"figures/speed.png", lambda: plot_speed(models, metric_name(found["metric"]), found["task"])[0])
+    save_figure(run/"figures/speed.png", lambda: plot_speed(models, found["metric"], found["task"])[0])
     write_json(run/"speed.json", found)
     write_report(run)
     _show(speed_table(found), f"{found['task']}: what it costs (times in brackets: how much faster than the teacher)")

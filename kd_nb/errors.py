@@ -73,7 +73,9 @@ def _read_text(path: Path, labels: Sequence[str] | None) -> pd.DataFrame:
             raise KdError(f"{path}, line {i}: the logits must be {max(len(rows[0]), 2)} numbers with commas between, not '{text}'")
     logits = np.array(rows)
     names = pd.concat([table.label, table.pred])
-    if names.str.fullmatch(r"\d+(\.0+)?").all(): table[["label", "pred"]] = table[["label", "pred"]].apply(lambda c: c.str.replace(r"\.0+$", "", regex=True))
+    if names.str.fullmatch(r"\d+(\.0+)?").all():  # 1.0 is class 1
+        table[["label", "pred"]] = table[["label", "pred"]].apply(lambda c: c.str.replace(r"\.0+$", "", regex=True))
+    if (gap := (table[["label", "pred"]] == "").any(axis=1)).any(): raise KdError(f"{path}, line {gap.argmax() + 2}: label or prediction is missing")
     _check_classes(path, table, logits, labels)
     return table.assign(confidence=softmax(logits, 1).max(1).astype(np.float32), logits=list(logits.astype(np.float32)))
 
@@ -84,7 +86,9 @@ def _check_classes(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: 
     clear = (logits == top[:, None]).sum(1) == 1  # one logit is the largest
     if labels is None and table.pred.isin(map(str, range(count))).all(): labels = range(count)
     if labels is None:  # names, whose order nobody tells
-        names = table.pred[clear].groupby(first[clear]).agg(lambda p: p.value_counts().index[0]).reindex(range(count)).tolist()
+        names = table.pred[clear].groupby(first[clear]).agg(lambda p: p.value_counts().index[0])
+        if (twice := names.duplicated()).any(): raise KdError(f"{path}: logits {', '.join(str(k + 1) for k in names.index[names == names[twice].iloc[0]])} are all of '{names[twice].iloc[0]}'")
+        names = names.reindex(range(count)).tolist()
     else:
         names = [str(l) for l in labels]
         if len(names) != count: raise KdError(f"{path}: has {count} logits, but there are {len(names)} labels")
@@ -107,12 +111,16 @@ def checked(
 ) -> pd.DataFrame:        # the same
     "Check that predictions have gold labels and nothing is missing; raises `KdError`."
     missing = [c for c in COLUMNS if c not in table]
-    if missing: raise KdError(f"the predictions of '{name}' have no column {', '.join(missing)}" + (": without gold labels nothing is right or wrong" if "label" in missing else ""))
+    why = ": without gold labels nothing is right or wrong" if "label" in missing else ""
+    if missing: raise KdError(f"the predictions of '{name}' have no column {', '.join(missing)}{why}")
     if table.empty: raise KdError(f"'{name}' has no predictions")
     for column in ("label", "pred", "confidence"):
         if (gap := table[column].isna()).any(): raise KdError(f"row {gap.argmax() + 1} of the predictions of '{name}' has no {column}")
     label, pred = table.label.iloc[0], table.pred.iloc[0]
-    if _kind(label) != _kind(pred): raise KdError(f"the labels of '{name}' are {_kind(label)} like {label!r}, its predictions {_kind(pred)} like {pred!r}: use the same names for both")
+    if _kind(label) != _kind(pred):
+        raise KdError(f"the labels of '{name}' are {_kind(label)} like {label!r}, its predictions {_kind(pred)} like {pred!r}: use the same names for both")
+    if table.confidence.dtype.kind not in "fiu" or not 0 <= table.confidence.min() <= table.confidence.max() <= 1 + 1e-6:
+        raise KdError(f"the confidences of '{name}' must be probabilities, between 0 and 1, not like {table.confidence.max()!r}")
     return table
 
 def hits(table: pd.DataFrame) -> np.ndarray:
@@ -151,7 +159,8 @@ def mean_confidence(
     tables: Tables,
 ) -> pd.DataFrame:  # a row a model, in percent: accuracy, and mean confidence overall, on hits, on mistakes
     "How confident models are; no mean where there are no hits, or no mistakes."
-    rows = {name: [hits(t).mean(), t.confidence.mean(), t.confidence[hits(t)].mean(), t.confidence[~hits(t)].mean()] for name, t in aligned(tables).items()}
+    def row(table, right): return [right.mean(), table.confidence.mean(), table.confidence[right].mean(), table.confidence[~right].mean()]
+    rows = {name: row(t, hits(t)) for name, t in aligned(tables).items()}
     return 100 * pd.DataFrame.from_dict(rows, orient="index", columns=["accuracy", "confidence", "on hits", "on mistakes"]).astype(float)
 
 # %% ../nbs/09_errors.ipynb #cell-019
@@ -162,7 +171,8 @@ def plot_confidence(
     import matplotlib.pyplot as plt, seaborn as sns
     aligned(tables)
     some = {name: t.sample(min(len(t), 100_000), random_state=0) for name, t in tables.items()}
-    long = pd.concat({name: t[["confidence"]].assign(prediction=np.where(hits(t), "right", "wrong")) for name, t in some.items()}, names=["model"]).reset_index("model")
+    marked = {name: t[["confidence"]].assign(prediction=np.where(hits(t), "right", "wrong")) for name, t in some.items()}
+    long = pd.concat(marked, names=["model"]).reset_index("model")
     ax = plt.subplots(figsize=(1.6 * len(tables) + 2, 3.2))[1]
     sns.boxenplot(long.reset_index(drop=True), x="model", y="confidence", hue="prediction", hue_order=["right", "wrong"], showfliers=False, ax=ax)
     ax.set(xlabel="", ylabel="confidence (softmax probability)", ylim=(0, 1.02))
@@ -184,7 +194,7 @@ def correlation(
     rows, right = [], {name: hits(t) for name, t in aligned(tables).items()}
     for a, b in combinations(tables, 2):
         x, y = (tables[m].confidence.to_numpy(float) for m in (a, b))
-        r, rho = ((f(x, y).statistic, f(x, y).pvalue) if min(np.ptp(x), np.ptp(y)) > 0 else (np.nan, np.nan) for f in (stats.pearsonr, stats.spearmanr))
+        r, rho = (tuple(f(x, y)) if min(np.ptp(x), np.ptp(y)) > 0 else (np.nan, np.nan) for f in (stats.pearsonr, stats.spearmanr))
         rows.append((a, b, *_phi(right[a], right[b]), *r, *rho, len(x)))
     return pd.DataFrame(rows, columns=["model", "and", "phi (hits)", "phi / max", "Pearson", "p (Pearson)", "Spearman", "p (Spearman)", "n"])
 
@@ -207,7 +217,8 @@ def _beside(tables: Tables, rows: np.ndarray, confidence: np.ndarray, n: int | N
 
 def _students(tables: Tables, students: Sequence[str], at_least: int, threshold: float = 0., teacher: str | None = None):
     "Check what the four questions below are asked about."
-    if isinstance(students, str) or len(set(students)) != len(students) or len(students) < at_least: raise KdError(f"name {at_least} or more different students in a list, not {students!r}")
+    if isinstance(students, str) or len(set(students)) != len(students) or len(students) < at_least:
+        raise KdError(f"name {at_least} or more different students in a list, not {students!r}")
     for name in (*students, *([teacher] if teacher else [])): check_name(name, tables, "model")
     if teacher in students: raise KdError(f"'{teacher}' is the teacher: it cannot be among the students")
     if not 0 <= threshold <= 1: raise KdError(f"the threshold is a probability, between 0 and 1, not {threshold}")
@@ -217,7 +228,7 @@ def right_by_one(
     tables: Tables,
     students: Sequence[str],  # two or more names in `tables`
     n: int | None = None,     # at most so many rows; None: all
-) -> pd.DataFrame:            # sentence, label, `only` (which student), pred and confidence of all models in `tables`; what that student is surest about comes first
+) -> pd.DataFrame:            # sentence, label, `only` (which student), pred and confidence of all models; what that student is surest about comes first
     "Sentences that just one of the students gets right."
     _students(aligned(tables), students, 2)
     return _by_one({s: hits(tables[s]) for s in students}, tables, n)
@@ -310,11 +321,12 @@ def compare(
     metric: str = "accuracy",  # a name in `METRICS`
     n_resamples: int = 1000,  # draws
     seed: int = 0,            # of the draws
-) -> dict:  # percent: `score_a`, `score_b`, `difference` a - b, `low`, `high` (95 %, paired bootstrap over sentences); `only_a`, `only_b`: sentences right by one alone; `mcnemar_p` (accuracy; exact, two-sided)
+) -> dict:  # percent: `score_a`, `score_b`, `difference` a - b, `low`, `high` (95 %, paired bootstrap); sentences right by one: `only_a`, `only_b`; `mcnemar_p`
     "Is one model better than another on the same sentences?"
     check_name(metric, METRICS, "metric")
     if n_resamples < 1: raise KdError(f"an interval needs draws: n_resamples must be above 0, not {n_resamples}")
-    for name in (a, b): check_name(name, aligned({k: tables[k] for k in (a, b) if k in tables}), "model")
+    for name in (a, b): check_name(name, tables, "model")
+    aligned({name: tables[name] for name in (a, b)})
     right = hits(tables[a]), hits(tables[b])
     only = [int((x & ~y).sum()) for x, y in (right, right[::-1])]
     columns = [tables[a].label, tables[a].pred, tables[b].pred]
@@ -322,9 +334,11 @@ def compare(
     (label, *preds), counts, n_classes = _kinds(*columns)
     features = _features(label, preds, n_classes)
     (score_a,), (score_b,) = _both_scores(metric, (counts @ features)[None])
-    low, high = np.percentile(np.subtract(*_both_scores(metric, _draws(features, counts, n_resamples, np.random.default_rng(seed)))), [2.5, 97.5])
-    return dict(a=a, b=b, metric=metric, score_a=float(score_a), score_b=float(score_b), difference=float(score_a - score_b), low=float(low), high=float(high), only_a=only[0], only_b=only[1],
-                mcnemar_p=float(stats.binomtest(min(only), sum(only)).pvalue) if sum(only) else 1.)
+    draws = _draws(features, counts, n_resamples, np.random.default_rng(seed))
+    low, high = np.percentile(np.subtract(*_both_scores(metric, draws)), [2.5, 97.5])
+    found = dict(score_a=score_a, score_b=score_b, difference=score_a - score_b, low=low, high=high)
+    p = stats.binomtest(min(only), sum(only)).pvalue if sum(only) else 1.
+    return dict(a=a, b=b, metric=metric) | {k: float(v) for k, v in found.items()} | dict(only_a=only[0], only_b=only[1], mcnemar_p=float(p))
 
 # %% ../nbs/09_errors.ipynb #cell-036
 def _codes(table: pd.DataFrame, labels: Sequence[str] | None = None) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -349,17 +363,19 @@ def most_confused(
 ) -> pd.DataFrame:  # label, pred, sentences, share of the label's sentences (percent), mean confidence, an example (the surest)
     "Gold classes that are most often taken for another."
     wrong = table[~hits(table)].sort_values("confidence", ascending=False, kind="stable")
-    pairs = wrong.groupby(["label", "pred"], sort=False, observed=True).agg(sentences=("sentence", "size"), confidence=("confidence", "mean"), example=("sentence", "first")).reset_index()
+    asked = dict(sentences=("sentence", "size"), confidence=("confidence", "mean"), example=("sentence", "first"))
+    pairs = wrong.groupby(["label", "pred"], sort=False, observed=True).agg(**asked).reset_index()
     pairs.insert(3, "share", 100 * pairs.sentences / table.label.value_counts().reindex(pairs.label).to_numpy(float))
     return pairs.sort_values(["sentences", "share"], ascending=False, kind="stable").head(n).reset_index(drop=True)
 
 def per_class(
     table: pd.DataFrame,
-) -> pd.DataFrame:  # a row a class that occurs in gold or predicted: precision, recall, F1 (percent; 0 where nothing was predicted, or is there to be found), sentences
+) -> pd.DataFrame:  # a row a class, gold or predicted: precision, recall, F1 (percent; 0 where nothing was predicted, or is to be found), sentences
     "How well each class is found."
     labels, gold, pred = _codes(table)
     scores = precision_recall_fscore_support(gold, pred, labels=range(len(labels)), zero_division=0)
-    return pd.DataFrame({"precision": 100 * scores[0], "recall": 100 * scores[1], "F1": 100 * scores[2], "sentences": scores[3]}, index=pd.Index(labels, name="class"))
+    table = pd.DataFrame(dict(zip(("precision", "recall", "F1", "sentences"), scores)), index=pd.Index(labels, name="class"))
+    return table.assign(**100 * table[["precision", "recall", "F1"]])
 
 # %% ../nbs/09_errors.ipynb #cell-037
 def plot_confusion(

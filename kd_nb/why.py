@@ -59,14 +59,16 @@ def gradient_x_input(
     if not isinstance(model, SentenceClassifier): raise KdError(f"a {type(model).__name__} has no gradients: use leave_one_out")
     module, was_training = model.model.get_input_embeddings() if isinstance(model, Teacher) else model.embedding, model.training
     batch = (x.to(next(model.parameters()).device) for x in model.tokenise([sentence]).pad(torch.tensor([0])))
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), hooked(vectors=module) as found:  # cuDNN's LSTM has no backward pass outside of training
+    # without cuDNN, whose LSTM has no backward pass outside of training
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), hooked(vectors=module) as found:
         logp = model.eval()(*batch).log_softmax(1)[0, k]
         grad, = torch.autograd.grad(logp, found["vectors"])
     model.train(was_training)
     pieces = (grad * found["vectors"]).sum(-1)[0].tolist()
     ends, weights = [w.end() for w in words], np.zeros(len(words))
     for (start, stop), weight in zip(model.tokenizer.encode(sentence, add_special_tokens=model.special).offsets, pieces):
-        if sentence[start:stop].strip(): weights[np.searchsorted(ends, stop - 1, side="right")] += weight  # by its end: a piece may begin with the space before it
+        if sentence[start:stop].strip():  # its word is told by its end: a piece may begin with the space before it
+            weights[np.searchsorted(ends, stop - 1, side="right")] += weight
     return _weights(words, weights, model.labels[k])
 
 # %% ../nbs/09b_why.ipynb #cell-014
@@ -82,7 +84,8 @@ def coloured(
     scale = scale or max(1., table.weight.abs().max())
     def span(word, weight):
         colour = "0,114,178" if weight > 0 else "213,94,0"
-        return f'<span style="background:rgba({colour},{min(1, abs(weight) / scale) * 0.6:.2f});border-radius:.2em;padding:0 .15em" title="{weight:+.2f}">{escape(word)}</span>'
+        style = f"background:rgba({colour},{min(1, abs(weight) / scale) * 0.6:.2f});border-radius:.2em;padding:0 .15em"
+        return f'<span style="{style}" title="{weight:+.2f}">{escape(word)}</span>'
     return Html('<span class="saliency">' + " ".join(map(span, table.word, table.weight)) + "</span>")
 
 # %% ../nbs/09b_why.ipynb #cell-018
@@ -101,10 +104,12 @@ def prefix_curve(
     words, first = _words(sentence), next(iter(_named(models, "word").values()))
     target = first.labels[_class(first, sentence, target)]
     prefixes = [sentence[:w.end()] for w in words]
-    table = pd.DataFrame({"word": [w.group() for w in words], **{name: softmax(m.logits(prefixes), 1)[:, _class(m, sentence, target)] for name, m in models.items()}})
+    curves = {name: softmax(m.logits(prefixes), 1)[:, _class(m, sentence, target)] for name, m in models.items()}
+    table = pd.DataFrame({"word": [w.group() for w in words]} | curves)
     table.attrs["target"] = target
     return table
 
+# %% ../nbs/09b_why.ipynb #11ad6c0a
 def plot_prefixes(
     table: pd.DataFrame,  # of `prefix_curve`
 ):                        # matplotlib Axes
@@ -125,7 +130,8 @@ def read_perturbations(
 ) -> pd.DataFrame:       # original, sentence, label, change
     "Read a set of perturbed sentences; raises `KdError`, which names file and line."
     path = Path(str(files("kd_nb")))/f"corpora/perturbations/{source}.tsv" if source in SETS else Path(source)
-    if not path.is_file(): raise KdError(f"no such file: {path}" if path.suffix else f"no set of perturbations '{source}': choose {', '.join(SETS)}, or name a .tsv file")
+    if not path.is_file():
+        raise KdError(f"no such file: {path}" if path.suffix else f"no set of perturbations '{source}': choose {', '.join(SETS)}, or name a .tsv file")
     try: header, *lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     columns = ["original", "sentence", "label", "change"]
@@ -135,8 +141,9 @@ def read_perturbations(
         if len(row) != 4 or not all(f.strip() for f in row): raise KdError(f"{path}, line {i}: four texts with tabs between are due ({', '.join(columns)})")
     table = pd.DataFrame(rows, columns=columns)
     first = table[table.change == "none"]
-    if (twice := first.sentence.duplicated()).any(): raise KdError(f"{path}, line {first.index[twice.argmax()] + 2}: '{first.sentence.iloc[twice.argmax()]}' has a line with the change 'none' already")
-    alone = table[~table.original.isin(table.sentence[table.change == "none"])]
+    if len(twice := first[first.sentence.duplicated()]):
+        raise KdError(f"{path}, line {twice.index[0] + 2}: '{twice.sentence.iloc[0]}' has a line with the change 'none' already")
+    alone = table[~table.original.isin(first.sentence)]
     if len(alone): raise KdError(f"{path}, line {alone.index[0] + 2}: no line with the change 'none' has the original '{alone.original.iloc[0]}' itself")
     return table
 
@@ -157,11 +164,13 @@ def by_change(
     scored: pd.DataFrame,  # of `perturbed`
 ) -> pd.DataFrame:         # a row a kind of change and what it does to the label: sentences, and percent right of each model
     "Which kinds of change do models follow?"
-    first = scored[scored.change == "none"].set_index("sentence").label
-    scored = scored.assign(label=np.where(scored.change == "none", "", np.where(scored.label == scored.original.map(first), "stays", "flips")))
+    first = scored[scored.change == "none"].drop_duplicates("sentence").set_index("sentence").label
+    effect = np.where(scored.label == scored.original.map(first), "stays", "flips")
+    scored = scored.assign(label=np.where(scored.change == "none", "", effect))
     right = [c for c in scored if c.endswith(" right")]
     groups = scored.groupby(["change", "label"], sort=False)
-    return groups.size().to_frame("sentences").join((100 * groups[right].mean()).rename(columns=lambda c: c.removesuffix(" right"))).sort_index(level="label", sort_remaining=False)
+    percent = (100 * groups[right].mean()).rename(columns=lambda c: c.removesuffix(" right"))
+    return groups.size().to_frame("sentences").join(percent).sort_index(level="label", sort_remaining=False)
 
 def consistency(
     scored: pd.DataFrame,  # of `perturbed`

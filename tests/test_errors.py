@@ -59,3 +59,61 @@ def test_other_tasks_and_layouts(tmp_path):
         pd.testing.assert_frame_equal(f(read), f(tables), atol=1e-4)
     texts = {m: t.assign(logits=t.logits.map(lambda z: str(z.tolist()))) for m, t in tables.items()}  # as pandas reads them back from CSV
     assert fit_temperature(texts["LSTM"], names) == pytest.approx(fit_temperature(tables["LSTM"], names), abs=1e-4)
+
+
+def test_calibration_error_by_hand():
+    "Bins (0.5, 0.6], (0.7, 0.8] and (0.9, 1]: |1/2 - 0.55| twice, |1 - 0.8|, |0 - 1| of four predictions."
+    import pandas as pd
+    from kd_nb.calibration import expected_calibration_error
+    table = pd.DataFrame(dict(sentence=list("abcd"), label=["x", "x", "y", "y"], pred=["x", "y", "y", "x"], confidence=[0.52, 0.58, 0.8, 1.0], logits=[[0., 1.]] * 4))
+    assert expected_calibration_error(table, 10) == pytest.approx((2 * 0.05 + 0.2 + 1) / 4)
+
+
+@pytest.mark.parametrize("name, content, expected", [
+    ("named.tsv", "sentence\tlabel\tpred\tlogits\na\tno\tno\t[2.0, -1.0, 0.5]\nb\tperhaps\tyes\t-1 3 0.5\n", [True, False]),  # a class that is never predicted
+    ("tied.tsv", "sentence\tlabel\tpred\tlogits\na\t1\t1\t1,1\nb\t0\t0\t2,2\n\n", [True, True]),                               # a tie either way, a blank line
+    ("floats.tsv", "sentence\tlabel\tpred\tlogits\na\t1.0\t1\t0,1\nb\t0.0\t1\t0,1\n", [True, False]),
+    ("quoted.csv", 'sentence,label,pred,logits\n"a, ""b""",1,1,"[0.1\n 0.2]"\nc,0,1,"0.1,0.2"\n', [True, False])])
+def test_layouts(tmp_path, name, content, expected):
+    from kd_nb.errors import hits, read_predictions
+    (tmp_path/name).write_text(content)
+    assert hits(read_predictions(tmp_path/name)).tolist() == expected
+
+
+@pytest.mark.parametrize("rows, words", [
+    ("a\tno\tno\t2,1\nb\tno\tno\t1,2", "logits 1, 2 are all of 'no'"), ("a\tx\tx\t2,1\nb\tx\tx\t2,1\nc\ty\ty\t2,1", "line 4: the prediction is 'y'"),
+    ("a\tx\tx\t2,1\nb\t\tx\t2,1", "line 3: label or prediction"), ("a\tx\tx\t2,1\nb\tx\tx\t2,1,0", "line 3: the logits")])
+def test_contradictions_are_refused(tmp_path, rows, words):
+    from kd_nb.core import KdError
+    from kd_nb.errors import read_predictions
+    (tmp_path/"p.tsv").write_text(f"sentence\tlabel\tpred\tlogits\n{rows}\n")
+    with pytest.raises(KdError, match=words): read_predictions(tmp_path/"p.tsv")
+
+
+def test_small_and_numeric_tables():
+    "One row, integers of two kinds, no draws: values or a message, never a traceback."
+    import numpy as np, pandas as pd
+    from kd_nb.calibration import calibration
+    from kd_nb.core import KdError
+    from kd_nb.errors import compare, correlation, mean_confidence, overlap
+    row = pd.DataFrame(dict(sentence=["a"], label=np.int32([1]), pred=np.int64([1]), confidence=[0.7], logits=["[0.0 0.8]"]))
+    tables = {"a": row, "b": row.assign(pred=np.int64([0]))}
+    assert correlation(tables).Pearson.isna().all() and overlap(tables).loc["a", "b"] == 0 and len(mean_confidence(tables)) == 2
+    assert calibration(tables, [0, 1]).accuracy.tolist() == [100, 0] and calibration({"a": row.assign(label=1.)}, ["0", "1"]).accuracy.item() == 100
+    assert compare(tables, "a", "b", "mcc")["only_a"] == 1
+    with pytest.raises(KdError, match="n_resamples"): compare(tables, "a", "b", n_resamples=0)
+    with pytest.raises(KdError, match="between 0 and 1"): mean_confidence({"a": row.assign(confidence=70.)})
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
+def test_normal_limit_is_the_bootstrap(monkeypatch, metric):
+    import numpy as np
+    from kd_nb import errors
+    from kd_nb.training import predictions
+    rng = np.random.default_rng(0)
+    gold = rng.integers(10, size=4000)
+    tables = {m: predictions(list(map(str, range(4000))), rng.normal(size=(4000, 10)) + 4 * np.eye(10)[gold] * (rng.random((4000, 1)) < p), list("abcdefghij"), gold) for m, p in (("a", 0.8), ("b", 0.7))}
+    plain = errors.compare(tables, "a", "b", metric, n_resamples=4000)
+    monkeypatch.setattr(errors, "MANY_KINDS", 0)
+    normal = errors.compare(tables, "a", "b", metric, n_resamples=4000)
+    assert normal["score_a"] == plain["score_a"] and [normal["low"], normal["high"]] == pytest.approx([plain["low"], plain["high"]], abs=0.25)

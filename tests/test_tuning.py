@@ -13,7 +13,8 @@ FAST = ["--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100",
 
 def start(tmp_path, *args):
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen([COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env)
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, of which pytest may be one, ignore Ctrl-C
+    return subprocess.Popen([COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env, preexec_fn=heed)
 
 
 @pytest.fixture
