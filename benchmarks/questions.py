@@ -3,8 +3,7 @@
     kd-nb errors runs/sara; kd-nb errors runs/cola
     python benchmarks/questions.py runs/sara runs/cola --out nbs/saved
 
-Writes `errors-<task>.json` for each run, and `reliability-<task>.json`: the bins of its reliability diagrams before and after the temperature. No more than `--examples` sentences a question are kept,
-and of question 1 the first of the teacher's surest and least sure hits and mistakes, and of each student's surest mistakes.
+Writes `errors-<task>.json` for each run, and `reliability-<task>.json`: the bins of its reliability diagrams before and after the temperature. No more than `--examples` sentences a question are kept.
 """
 import argparse, json
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from kd_nb.analysis import temperatures
 from kd_nb.calibration import apply_temperature, reliability_bins
 from kd_nb.core import write_json
-from kd_nb.pipeline import read_config, read_run, student_names
+from kd_nb.pipeline import read_config, read_run
 
 TABLES = ("confidence", "overlap", "differences", "correlation", "most-confused")
 QUESTIONS = ("right-by-one", "sure-by-one", "only-teacher-right", "only-teacher-sure")
@@ -34,9 +33,8 @@ def main():
         found = {name: records(tables[name].drop(columns="example", errors="ignore").round(6)) for name in TABLES}
         found["sentences"] = {name: len(tables[name]) if name.startswith("only") else tables[name].groupby("only").size().to_dict() for name in QUESTIONS}
         found["examples"] = {name: records(tables[name].head(args.examples).round(2)) for name in QUESTIONS}
-        most, models = tables["most-confident"], student_names(read_config(run))["distilled"]
-        asked = most[(most.model == "teacher") | (most.kind == "most confident mistakes") & most.model.isin(models)]
-        found["examples"]["confidence"] = records(asked.groupby(["model", "kind"], sort=False).head(1).round(2))
+        most = tables["most-confident"]
+        found["examples"]["most confident mistakes"] = records(most[most.kind == "most confident mistakes"].groupby("model", sort=False).head(args.examples).drop(columns="kind").round(2))
         write_json(args.out/f"errors-{task}.json", found)
         t, bins = temperatures(run), []
         for name, table in read_run(run).items():
