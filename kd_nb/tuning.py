@@ -74,7 +74,8 @@ def open_base(
     if name in (".", "..") or Path(name).name != name: raise KdError(f"--name {name}: a name for a folder in tuning/, without slashes")
     if student not in kinds: settings = replace(settings, **{k: getattr(Settings, k) for k in RECIPE + ARCHITECTURE})
     if epochs is not None: settings = replace(settings, epochs=epochs)
-    return Base(run/"tuning"/name, run, replace(settings, student=student), config, data_of(run, config), load_teacher(run/"teacher"), load_from_disk(run/"transfer"))
+    settings, task = replace(settings, student=student), data_of(run, config)
+    return Base(run/"tuning"/name, run, settings, config, task, load_teacher(run/"teacher"), load_from_disk(run/"transfer"))
 
 # %% ../nbs/11_tuning.ipynb #cell-008
 def config_of(
@@ -424,10 +425,10 @@ def plot_curves(
     rows, ax = table[table.step == step], plt.gca()
     ordered = step in ("lr", "batch_size")  # these have shades, others colours and dashes
     colours = sns.color_palette("viridis" if ordered else "colorblind", len(rows))
-    dashes = ["-"] if ordered else ["-", "--", "-.", ":"]
+    dashes = ["-"] if ordered else ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
     for i, r in enumerate(rows.itertuples()):
         log = curves[curves.trial == r.trial]
-        ax.plot(log.epoch, 100 * log.score, dashes[i % len(dashes)], color=colours[i], lw=3 if r.best else 1.4, label=r.value + " (best)" * r.best)
+        ax.plot(log.epoch, 100 * log.score, ls=dashes[i % len(dashes)], color=colours[i], lw=3 if r.best else 1.4, label=r.value + " (best)" * r.best)
         top = log.loc[log.score.idxmax()]
         if r.best: ax.plot(top.epoch, 100 * top.score, "o", color="black", ms=7, zorder=3)
     ax.legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, title=step, handlelength=3)
@@ -468,7 +469,7 @@ def plot_front(
     for r in done[done.front].itertuples(): ax.annotate(f"{r.width} × {r.layers}", (r.ms, 100 * r.score), (7, 5), textcoords="offset points", size=8)
     for mb in sorted({round(m) for m in done.megabytes.quantile([0, 0.5, 1])}): ax.scatter([], [], 20 + area * mb, color="grey", alpha=0.75, label=f"{mb} MB")
     ax.set(xscale="log", xlabel="ms a sentence, batch 1, 1 thread", ylabel=f"selection {metric_label(metric)}")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7))); ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     legend = ax.legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, labelspacing=0.8)
     for dot in legend.legend_handles[:2]: dot.set_sizes([60])
