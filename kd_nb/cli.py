@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
 from .analysis import draw_errors, errors_run, export_run, probe_run, probing_table, speed_run, split_name, why_run
-from .core import KdError, check_name, check_writable, read_json, save_figure, whole, write_json
+from .core import KdError, check_name, check_seed, check_writable, read_json, save_figure, whole, write_json
 from .data import METRICS, TASKS
 from .encodings import POOLINGS
+from .errors import p_value
 from .onnx_student import OnnxStudent
-from .pipeline import AGAIN, WHY, Settings, check_seed, draw_figures, finished, metric_name, p_value, read_config, read_made
+from .pipeline import AGAIN, WHY, Settings, draw_figures, finished, metric_name, read_config, read_made
 from .pipeline import read_sentences, results_table, run_pipeline, speed_table, student_names, tuning_table, write_report
 from .probe import chosen
-from .probing import FILES, REFERENCES, load_suite, plot_layers, without_model
+from .probing import FILES, REFERENCES, load_suite, official, plot_layers, without_model
 from .speed import plot_speed
 from .students import BERT_WIDTHS, MODES, STUDENTS, load_student
 from .training import OPTIMIZERS, SentenceClassifier, predictions
@@ -238,7 +239,7 @@ def probe(
     try: scores = probe_run(run, wanted, sets, dict(suite=suite, pooling=pooling, n_train=n_train, n_eval=n_eval, seed=seed), name, controls)
     except KeyboardInterrupt: raise typer.Exit(_fail("stopped; the same command continues where it was", 130))
     best = chosen(scores[~scores.control], ["model", "task", "layer"])
-    references = REFERENCES if suite == "senteval" else without_model(sets)
+    references = REFERENCES if official(suite, sets) else without_model(sets)
     save_figure(run/f"figures/probing-{name}.png", lambda: plot_layers(best, references=references)[0])
     table = probing_table(scores, sets)
     with whole(run/"probing"/name/"table.csv") as part: table.to_csv(part, index=False)
@@ -376,7 +377,9 @@ def _parts(folder: Path, config: dict) -> list[str]:
 def tasks():
     "The tasks that have a name, and whether their data is at hand."
     root = os.environ.get("KD_NB_DATA")
-    def where(e): return "in the package" if e.hub is None else f"in {root}" if root and (Path(root)/e.folder).is_dir() else "from the hub, or KD_NB_DATA"
+    def where(e):
+        if e.hub is None: return "in the package"
+        return f"in {root}" if root and (Path(root)/e.folder).is_dir() else f"from {e.home}, or KD_NB_DATA"
     _show(pd.DataFrame([(n, e.metric, where(e), e.about) for n, e in TASKS.items()], columns=["task", "metric", "data", "what"]), "Tasks")
     print("Your own data: kd-nb run --data file.csv --text column --label column")
 

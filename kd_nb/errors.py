@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Tables', 'COLUMNS', 'MANY_KINDS', 'logits_of', 'read_predictions', 'checked', 'hits', 'aligned', 'by_confidence',
-           'mean_confidence', 'plot_confidence', 'correlation', 'overlap', 'right_by_one', 'sure_by_one',
+           'mean_confidence', 'plot_confidence', 'p_value', 'correlation', 'overlap', 'right_by_one', 'sure_by_one',
            'only_teacher_right', 'only_teacher_sure', 'compare', 'confusion', 'most_confused', 'per_class',
            'plot_confusion']
 
@@ -178,6 +178,11 @@ def plot_confidence(
     ax.set(xlabel="", ylabel="confidence (softmax probability)", ylim=(0, 1.02))
     ax.legend(title=None, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
+
+# %% ../nbs/09_errors.ipynb #cell-019p
+def p_value(p: float) -> str:
+    "A p-value as it is written: `<0.001` for the smallest, nothing for a missing one."
+    return "" if pd.isna(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 # %% ../nbs/09_errors.ipynb #7aef073d
 def _phi(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -366,7 +366,7 @@ def search(
     def count(*states): return len(study.get_trials(deepcopy=False, states=states))
     while (n := count(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)) < n_trials:
         # another proposal each time, the same in a study that is run again
-        study.sampler = optuna.samplers.TPESampler(seed=1000 * base.settings.seed + n, constant_liar=True)
+        study.sampler = optuna.samplers.TPESampler(seed=(1000 * base.settings.seed + n) % 2**32, constant_liar=True)
         number = attempt(base, study)
         t = study.trials[number]
         what = "selection {:.1f}, {:.2f} ms, {:.0f} MB".format(100 * t.values[0], *t.values[1:]) if t.values else "stopped early"

@@ -58,7 +58,7 @@ def test_label_that_only_dev_has(kd_nb, tmp_path):
     (["--task", "mini-intents", "--alpha", "2"], ["--alpha must lie between 0 and 1"]),
     (["--task", "mini-intents", "--epochs", "0"], ["--epochs must be above 0"]),
     (["--task", "mini-intents", "--max-train", "3"], ["--max-train 3"]),
-    (["--task", "mini-intents", "--seed", "-1"], ["--seed must be at least 0"]),
+    (["--task", "mini-intents", "--seed", "-1"], ["--seed must be a whole number"]),
     (["--task", "mini-intents", "--augment", "rule"], ["unknown augmentation 'rule'", "did you mean 'rules'?"]),
     (["--task", "mini-intents", "--n-augment", "50"], ["--n-augment goes with --augment"]),
     (["--task", "mini-intents", "--augment", "rules", "--lm", "smollm2"], ["--lm goes with --augment lm"]),

@@ -95,6 +95,31 @@ def test_files_in_the_official_format_and_treebanks(run, here, tmp_path):
     assert set(pd.read_csv(folder/"probing/bank-mean/scores.csv").task) == {"Tense", "BigramShift"}
 
 
+def test_own_sentences_through_a_spacy_pipeline(run, here, tmp_path):
+    import spacy
+    from spacy.language import Language
+    @Language.component("the_third_word_is_the_verb")
+    def parse(doc):
+        tense = "Past" if doc[2].text.endswith("ed") else "Pres"
+        read = [(1, "det", "DET", ""), (2, "nsubj", "NOUN", "Number=Sing"), (2, "ROOT", "VERB", f"Tense={tense}|VerbForm=Fin"), (2, "punct", "PUNCT", "")]
+        for token, (head, token.dep_, token.pos_, morph) in zip(doc, read):
+            token.head = doc[head]
+            token.set_morph(morph)
+        return doc
+    nlp = spacy.blank("en")
+    nlp.add_pipe("attribute_ruler")
+    nlp.add_pipe("the_third_word_is_the_verb", name="parser")
+    nlp.to_disk(tmp_path/"pipeline")
+    (tmp_path/"mine.txt").write_text("\n".join(f"The {noun} {chr(97 + i)}alk{ending} ." for i in range(26) for noun in ("cat", "dog", "fox") for ending in ("ed", "s")))
+    args = "probe", "runs/r", "--suite", tmp_path/"mine.txt", "--models", "bilstm"
+    r = here(*args)
+    assert r.returncode == 2 and "--spacy en_core_web_sm" in r.stderr
+    r = here(*args, "--spacy", tmp_path/"pipeline", "--tasks", "Tense")
+    assert r.returncode == 0, r.stderr
+    scores = pd.read_csv(run[0]/"probing/mine-mean/scores.csv")
+    assert set(scores.task) == {"Tense"} and scores.ntest.min() > 5  # every verb in one part only
+
+
 LINES = [f"{split}\t{label}\tthe cat {split} {i}" for split, n in (("tr", 20), ("va", 4), ("te", 4)) for i in range(n) for label in ("PAST", "PRES")]
 
 @pytest.mark.parametrize("bad, words", [
