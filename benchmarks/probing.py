@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kd_nb.core import open_run
 from kd_nb.encodings import table_of, untrained
 from kd_nb.grammar import SPLITS
 from kd_nb.probe import chosen
@@ -52,6 +53,7 @@ def main():
     there = ["/".join(job) for job, _ in todo]
     for name in [*(args.models or []), *args.control]:
         if name not in there: p.error(f"no model '{name}' in these runs; there are {', '.join(there)}")
+    open_run(args.work, dict(n_train=args.n_train, n_eval=args.n_eval))  # scores of other sizes must not be taken for these
     suite = load_suite("made", args.tasks, (args.n_train, args.n_eval, args.n_eval))
     for (run, model), load in todo[::-1] if args.backwards else todo:
         if args.models and f"{run}/{model}" not in args.models: continue

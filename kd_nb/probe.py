@@ -70,7 +70,7 @@ def _prepare(self: Bank, moments: dict[Tensor, tuple[Tensor, Tensor]], steps: in
     self.scale = 1 / (1 - rate[self.undropped:])
     def block(group, rows): return torch.block_diag(*(torch.ones(self.grid[i][0] or rows, self.n_classes) for i in group))
     self.blocks = [block(g, len(w[0])).to(self.device) for g, w in zip(self.groups, self.second)]
-    for p in self.parameters(): p.grad = torch.empty_like(p)
+    for p in self.parameters()[1:]: p.grad = torch.empty_like(p)  # the first one's is made anew at each step
     self.moments, self.steps = moments, [torch.tensor(float(steps), device=self.device) for _ in self.parameters()]
     self.buffers = {}
 
@@ -217,7 +217,7 @@ def probe(
         if not len(r): raise KdError(f"a probing task needs sentences of the split '{split}'")
     device, sizes = pick_device(), dict(ndev=len(rows["va"]), ntest=len(rows["te"]))
     def part(group, r):
-        x = torch.empty(len(group), len(r), layers[group[0]].shape[1], dtype=_precision(device), device=device)
+        x = torch.empty(len(group), len(r), layers[group[0]].shape[1], dtype=_precision(device, grid), device=device)
         for i, k in enumerate(group): x[i] = torch.from_numpy(np.asarray(layers[k][r], dtype=np.float32))
         return Part(x, y[r].to(device))
     def train(group):
@@ -227,9 +227,9 @@ def probe(
     return pd.DataFrame([row for group in _groups(layers, memory) for row in train(group)])
 
 # %% ../nbs/07d_probe.ipynb #cell-020
-def _precision(device: torch.device) -> torch.dtype:
-    "Of the vectors: bfloat16 where a CPU multiplies it twice as fast as float32."
-    fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+def _precision(device: torch.device, grid: Sequence[tuple[int, float]]) -> torch.dtype:
+    "Of the vectors: bfloat16 where there are hidden units and a CPU that multiplies it twice as fast as float32."
+    fast = any(width for width, _ in grid) and device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.bfloat16 if fast else torch.float32
 
 def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:

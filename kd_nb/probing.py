@@ -131,9 +131,10 @@ def official(
     source: str,  # as in `load_suite`
     tasks: Sequence[str],
 ) -> bool:
-    "Are these SentEval's own sentences, which the published scores are for? Its files have 120,000 lines each."
-    def lines(task): return (Path(source)/FILES[task]).read_bytes().count(b"\n")
-    return source == "senteval" or Path(source).is_dir() and all(lines(t) == 120_000 for t in tasks)
+    "Are these SentEval's own sentences, which the published scores are for? A folder is taken for that if its files have 120,000 lines each, as those have."
+    if source in ("made", "senteval"): return source == "senteval"
+    def lines(task): return len((Path(source)/FILES[task]).read_bytes().splitlines())
+    return Path(source).is_dir() and all(lines(t) == 120_000 for t in tasks)
 
 def _most_common(keys: pd.Series, table: pd.DataFrame) -> float:
     "Percent of `te` right if each key gets its commonest label of `tr`."

@@ -84,7 +84,11 @@ def test_files_in_the_official_format_and_treebanks(run, here, tmp_path):
     (tmp_path/"past_present.txt").write_text("".join(f"{r.split}\t{r.label}\t{r.sentence}\n" for r in table.itertuples()))
     r = here("probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "files", "--pooling", "single")
     assert r.returncode == 0, r.stderr
-    assert set(pd.read_csv(folder/"probing/files/scores.csv").task) == {"Tense"}
+    assert set(pd.read_csv(folder/"probing/files/scores.csv").task) == {"Tense"} and "published scores" not in r.stdout
+    (tmp_path/"past_present.txt").write_text("".join(f"{split}\t{label}\tit {verb} {i} .\n" for split, n in (("tr", 50_000), ("va", 5_000), ("te", 5_000))
+                                                     for i in range(n) for label, verb in (("PAST", "sat"), ("PRES", "sits"))))
+    r = here("probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "official", "--n-train", "60", "--n-eval", "20")
+    assert r.returncode == 0 and "published scores" in r.stdout, r.stderr
     rows = []
     for i in range(120):
         noun, verb, (tense, t) = ["cat", "dog", "fox", "cow"][i % 4], ["sat", "ran", "hid", "ate"][i // 4 % 4], [("Past", "VBD"), ("Pres", "VBZ")][i % 2]
@@ -116,8 +120,12 @@ def test_own_sentences_through_a_spacy_pipeline(run, here, tmp_path):
     assert r.returncode == 2 and "--spacy en_core_web_sm" in r.stderr
     r = here(*args, "--spacy", tmp_path/"pipeline", "--tasks", "Tense")
     assert r.returncode == 0, r.stderr
-    scores = pd.read_csv(run[0]/"probing/mine-mean/scores.csv")
-    assert set(scores.task) == {"Tense"} and scores.ntest.min() > 5  # every verb in one part only
+    assert set(pd.read_csv(run[0]/"probing/mine-mean/scores.csv").task) == {"Tense"}
+    from kd_nb.probing import load_suite
+    read = load_suite(str(tmp_path/"mine.txt"), ["Tense"], pipeline=str(tmp_path/"pipeline"))["Tense"]
+    verb = read.sentence.str.split().str[2]
+    assert (verb.str.endswith("ed") == (read.label == "PAST")).all() and set(read.label) == {"PAST", "PRES"}
+    assert read.groupby(verb).split.nunique().max() == 1  # every verb in one part only
 
 
 LINES = [f"{split}\t{label}\tthe cat {split} {i}" for split, n in (("tr", 20), ("va", 4), ("te", 4)) for i in range(n) for label in ("PAST", "PRES")]
