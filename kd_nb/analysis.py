@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from datasets import load_from_disk
 from .calibration import apply_temperature, calibration, fit_temperature, plot_reliability
-from .core import KdError, check_name, open_run, save_figure, whole
+from .core import KdError, check_name, open_run, progress, save_figure, whole
 from .data import Task, interval, score
 from .deploy import agreement, export_student, folder_bytes, trim
 from .encodings import table_of, untrained
@@ -66,7 +66,8 @@ def all_models(
 def _size_and_score(folder: Path, task: Task, models: dict, linear: dict) -> list[dict]:
     "A row a model; predictions of those that the run has none of are written beside the others."
     dev, gold, rows = task.splits["dev"]["sentence"][:], np.array(task.splits["dev"]["label"]), []
-    for name, m in models.items():
+    for name in progress(list(models), "scores", "models"):
+        m = models[name]
         logits, parts = m.logits(dev), name.split(" ")
         if len(parts) > 1 or name in linear:
             with whole(folder/"predictions"/f"{'-'.join(parts)}-dev.parquet") as part: predictions(dev, logits, task.labels, gold).to_parquet(part)

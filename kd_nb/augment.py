@@ -382,7 +382,7 @@ def generate(
         share = max(passed / (done * size), 0.05) if done else 0.8
         todo, before = range(done, done + -(-(n - passed) // int(size * share))), passed
         mine = [i for i in todo if i % state.num_processes == state.process_index and not path(i).exists()]
-        for i in progress(mine, f"sentences ({origin})", size=size):
+        for i in progress(mine, f"new sentences ({origin})", "written", size):
             with whole(path(i)) as part: write(i, size).to_parquet(part, index=False)
         state.wait_for_everyone()
         for i in todo:

@@ -121,7 +121,7 @@ def _new_file(folder: Path, layer: int, shape: tuple[int, int]): return np.lib.f
 def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, label: str | None):
     "Fill one file a layer; raises `KdError` for what half precision cannot hold."
     files, batches = [], tokens.lengths.argsort(descending=True, stable=True).split(batch_size)
-    for rows in progress(batches, label, size=batch_size) if label else batches:
+    for rows in progress(batches, label, "sentences", batch_size, len(tokens)) if label else batches:
         vectors = layer_vectors(model, tokens, rows, pooling)
         files = files or [_new_file(part, k, (len(tokens), v.shape[1])) for k, v in enumerate(vectors)]
         for k, (file, v) in enumerate(zip(files, vectors)):

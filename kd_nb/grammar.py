@@ -429,15 +429,15 @@ def make_task(
         raise KdError(f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train), "
                       "or name other tasks (--tasks)")
     rng, seen, rows = random.Random(f"{name} {seed}"), set(), []
-    for split, size in zip(SPLITS, sizes):
-        for i in progress(range(size), f"{name}: making sentences for {split}"):
-            label, tries = labels[i % len(labels)], 0
-            while True:
-                found, tries = make(rng, label, split), tries + 1
-                if found and (line := text(found[0])).lower() not in seen: break
-                if tries > 20_000: raise KdError(f"probing task {name}: the grammar has fewer than {size:,} different sentences for '{split}'; ask for fewer")
-            seen.add(line.lower())
-            rows.append((split, label, line, found[1].pformat(margin=10**6)))
+    wanted = [(split, size, i) for split, size in zip(SPLITS, sizes) for i in range(size)]
+    for split, size, i in progress(wanted, f"{name}: making", "sentences"):
+        label, tries = labels[i % len(labels)], 0
+        while True:
+            found, tries = make(rng, label, split), tries + 1
+            if found and (line := text(found[0])).lower() not in seen: break
+            if tries > 20_000: raise KdError(f"probing task {name}: the grammar has fewer than {size:,} different sentences for '{split}'; ask for fewer")
+        seen.add(line.lower())
+        rows.append((split, label, line, found[1].pformat(margin=10**6)))
     table = pd.DataFrame(rows, columns=["split", "label", "sentence", "tree"])
     order = [i for s in SPLITS for i in rng.sample(list(table.index[table.split == s]), (table.split == s).sum())]
     return table.loc[order].reset_index(drop=True)

@@ -60,12 +60,22 @@ class OnnxStudent:
             out[rows] = self.session.run(None, {"ids": ids, "lengths": lengths})[0]
         return out
 
-    def predict(self, sentences: list[str], batch_size: int = 64) -> list[dict]:
+    def predict(self,
+        sentences: list[str],
+        batch_size: int = 64,
+        logits: bool = False,  # also these, a list of numbers
+    ) -> list[dict]:
         "For each sentence `sentence, pred, confidence` (the softmax probability of the predicted class)."
         z = self.logits(sentences, batch_size)
         p = np.exp(z - z.max(1, keepdims=True))
         p /= p.sum(1, keepdims=True)
-        return [dict(sentence=s, pred=self.labels[row.argmax()], confidence=round(float(row.max()), 4)) for s, row in zip(sentences, p)]
+        rows = [dict(sentence=s, pred=self.labels[row.argmax()], confidence=round(float(row.max()), 4))
+                for s, row in zip(sentences, p)]
+        return [r | dict(logits=row.tolist()) for r, row in zip(rows, z)] if logits else rows
+
+    def __repr__(self):
+        more = ", ..." * (len(self.labels) > 5)
+        return f"OnnxStudent: labels: {len(self.labels)}: {', '.join(self.labels[:5])}{more}"
 
 # %% ../nbs/06a_onnx_student.ipynb #cell-009
 def main():

@@ -22,18 +22,19 @@ from datasets import Dataset, concatenate_datasets, load_from_disk
 from fastai.basics import set_seed
 from .augment import Sieve, choose_lm, fine_tune_lm, generate, lm_recipe, lm_writer, load_lm, load_mlm, mlm_writer
 from .augment import own_sentences, plot_sentences, rules_writer, same_key
-from .core import KdError, check_name, check_seed, open_run, processes, read_json, save_figure, whole, write_json
-from .data import METRICS, READERS, Task, check_rows, interval, load_file, load_task, metric_label, read_table, score, stratified_split
+from .core import KdError, check_name, check_seed, open_run, processes, progress, read_json, save_figure, whole, write_json
+from .data import METRICS, READERS, Task, check_rows, interval, load_file, load_task, metric_label, read_table
+from .data import score, stratified_split, with_interval
 from .deploy import folder_bytes
 from .distil import distil, plot_agreement, student_recipe
 from .errors import Tables, aligned, p_value, read_predictions
 from .losses import make_loss
 from .report import explorer, image, page, questions, static
 from .speed import time_models
-from .students import EMBEDDINGS, check_embeddings, count_parameters, load_student, make_student, read_vectors
+from .students import EMBEDDINGS, check_embeddings, load_student, make_student, read_vectors
 from .students import student_size, word_tokenizer, word_vectors
 from .teacher import choose_teacher, fine_tune, load_teacher, teacher_recipe
-from .training import OPTIMIZERS, SentenceClassifier, plot_log, predictions
+from .training import OPTIMIZERS, SentenceClassifier, count_parameters, plot_log, predictions
 from .transfer import join_sentences, label_sentences, plot_labels
 
 # %% ../nbs/10_pipeline.ipynb #cell-005
@@ -357,13 +358,12 @@ def results_table(
     rows, splits = pd.DataFrame(metrics["models"]), [s for s in ("dev", "test") if s in metrics["models"][0]]
     out = pd.DataFrame({"model": rows.model, "parameters": rows.parameters.map(_millions),
         "without embeddings": rows.without_embeddings.map(_millions), "on disk": (rows.disk_bytes / 1e6).map("{:.0f} MB".format)})
-    for s in splits: out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [_with_interval(r[s], r[f"{s}_low"], r[f"{s}_high"]) for _, r in rows.iterrows()]
+    for s in splits: out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [with_interval(r[s], r[f"{s}_low"], r[f"{s}_high"]) for _, r in rows.iterrows()]
     best = rows[splits[0]].iloc[0]
     out["of teacher"] = [f"{100 * v / best:.0f} %" if best > 0 else "-" for v in rows[splits[0]]]
     return out.assign(**{"ms, batch 1": rows.ms_batch_1.map("{:.2f}".format), "ms, batch 256": rows.ms_batch_256.map("{:.3f}".format)})
 
 def _millions(n): return f"{n / 1e6:.2f}M"
-def _with_interval(score, low, high): return f"{100 * score:.1f} [{100 * low:.1f}, {100 * high:.1f}]"  # from 0 to 1
 
 # %% ../nbs/10_pipeline.ipynb #cell-024
 def plot_results(
@@ -477,7 +477,7 @@ def measure(
     "Sizes, scores and times of the teacher and all students of a run."
     folders = {"teacher": run/"teacher"} | {n: run/"students"/n for n in student_names(config)["all"]}
     models = {n: teacher if n == "teacher" else load_student(folder) for n, folder in folders.items()}
-    rows = [evaluate(m, task, run, n, folders[n]) for n, m in models.items()]
+    rows = [evaluate(models[n], task, run, n, folders[n]) for n in progress(list(models), "evaluation", "models")]
     for batch_size, calls, rounds in ((1, 20, 3), (256, 1, 3)):
         times = time_models({n: m.logits for n, m in models.items()}, task.splits["dev"]["sentence"][:], batch_size, calls, rounds)
         for row, ms in zip(rows, times.ms): row[f"ms_batch_{batch_size}"] = ms
@@ -643,7 +643,7 @@ def speed_table(
     "Scores, sizes and times, ready to read."
     models, rows = pd.DataFrame(speed["models"]), pd.DataFrame(speed["rows"])
     out = pd.DataFrame({"model": models.model, "size": (models.bytes / 1e6).map("{:.1f} MB".format),
-        f"dev {metric_name(speed['metric'])} [95 %]": [_with_interval(r.score, r.low, r.high) for r in models.itertuples()]})
+        f"dev {metric_name(speed['metric'])} [95 %]": [with_interval(r.score, r.low, r.high) for r in models.itertuples()]})
     for (n, batch), times in rows.groupby(["threads", "batch_size"]):
         ms = times.set_index("model").ms[models.model]
         out[f"ms, batch {batch}, {n} thread{'s' * (n > 1)}"] = [f"{v:.3f} ({ms['teacher'] / v:.1f}x)" for v in ms]
@@ -663,7 +663,7 @@ def tuning_table(
     "What `kd-nb tune` found, ready to read."
     if "step" in table: out = table[["step", "value"]].copy()
     else: out = table[["state", "lr", "batch_size", "warmup_ratio", "embeddings", "mode", "width", "layers"]].assign(lr=table.lr.map("{:.1e}".format))
-    out["selection [95 %]"] = [_with_interval(r.score, r.low, r.high) if pd.notna(r.ms) else f"{100 * r.score:.1f}" for r in table.itertuples()]
+    out["selection [95 %]"] = [with_interval(r.score, r.low, r.high) if pd.notna(r.ms) else f"{100 * r.score:.1f}" for r in table.itertuples()]
     out["ms, batch 1"] = table.ms.map("{:.2f}".format, na_action="ignore").fillna("")
     out["MB"] = table.megabytes.map("{:.0f}".format, na_action="ignore").fillna("")
     return out.assign(kept=["*" if b else "" for b in table["best" if "step" in table else "front"]])
@@ -710,7 +710,7 @@ def differences_table(
 ) -> pd.DataFrame:        # texts and numbers, a row a pair
     "How much one model is better than another, and whether that is more than chance, ready to read."
     return pd.DataFrame({"models": table.a + " - " + table.b, "metric": table.metric.map(metric_name), "first": table.score_a, "second": table.score_b,
-        "difference [95 %]": [f"{r.difference:+.1f} [{r.low:.1f}, {r.high:.1f}]" for r in table.itertuples()],
+        "difference [95 %]": [with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
         "right by the first alone": table.only_a, "by the second alone": table.only_b, "McNemar's p": table.mcnemar_p.map(p_value)})
 
 # %% ../nbs/10_pipeline.ipynb #67539c3a

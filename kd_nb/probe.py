@@ -13,7 +13,7 @@ import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.optim.adam import adam
-from .core import KdError, pick_device
+from .core import KdError, pick_device, progress
 
 # %% ../nbs/07d_probe.ipynb #cell-007
 GRID = ((0, 0.), *((width, dropout) for dropout in (0., 0.1, 0.2) for width in (50, 100, 200)))  # units, dropout; 0: logistic regression
@@ -181,7 +181,7 @@ def train_bank(
     best, test, going = torch.full(shape, -1.), torch.zeros(shape), torch.ones(shape, dtype=torch.bool)
     idle, trained = torch.zeros(shape, dtype=torch.int), torch.zeros(shape, dtype=torch.int)
     here = torch.arange(shape[0])  # layers that are left
-    for n in range(passes, max_passes + passes + 1, passes):
+    for n in progress(range(passes, max_passes + passes + 1, passes), "probes", every=None):
         for _ in range(passes):
             order = torch.randperm(len(tr.y), generator=bank.rng, device=tr.x.device)
             for rows in order.split(batch_size): bank.step(tr.x.index_select(1, rows), one_hot[rows])

@@ -103,7 +103,7 @@ def explain(
 ) -> dict:                     # for JSON: row (text) -> model -> `class`, `words`, `weights`, see `leave_one_out`
     "Saliency of the words of some sentences, each model for the class that it predicts."
     found = {}
-    for i in progress(rows, "why"):
+    for i in progress(rows, "words behind the answers", "sentences"):
         found[str(i)] = {}
         for name, model in models.items():
             table = leave_one_out(model, sentences[i])

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_union
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
+from .core import progress
 from .data import metric_label, score
 from .students import vectors_of_teacher
 from .training import SentenceClassifier, Tokens, tokenise
@@ -89,7 +90,8 @@ def baselines(
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     features = {"tf-idf": make_union(words, letters).fit(x), "static": static_vectors(pretrained)}
-    return {name: fit_linear(f, train, select, task.metric, task.labels) for name, f in features.items()}
+    fits = progress(list(features), "simple models", "fitted")
+    return {name: fit_linear(features[name], train, select, task.metric, task.labels) for name in fits}
 
 # %% ../nbs/06c_speed.ipynb #cell-015
 @contextmanager
@@ -116,12 +118,11 @@ def time_models(
     many = sentences * (batch_size * (calls + 1) // len(sentences) + 1)
     batches = [many[i * batch_size:(i + 1) * batch_size] for i in range(calls + 1)]
     times = {name: [] for name in models}
-    for _ in range(rounds):
-        for name, logits in models.items():
-            for i, batch in enumerate(batches):
-                start = time.perf_counter()
-                logits(batch, batch_size)
-                if i: times[name].append(1000 * (time.perf_counter() - start) / batch_size)
+    for name in progress(list(models) * rounds, f"timing, batch {batch_size}", "turns"):
+        for i, batch in enumerate(batches):
+            start = time.perf_counter()
+            models[name](batch, batch_size)
+            if i: times[name].append(1000 * (time.perf_counter() - start) / batch_size)
     quartiles = {name: np.quantile(t, (0.5, 0.25, 0.75)) for name, t in times.items()}
     return pd.DataFrame([dict(model=name, ms=q[0], low=q[1], high=q[2]) for name, q in quartiles.items()])
 

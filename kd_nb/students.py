@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MODES', 'EMBEDDINGS', 'STUDENTS', 'BERT_WIDTHS', 'WordVectors', 'pad_id_of', 'BiLSTM', 'Recurrence', 'last_states',
            'BertStudent', 'word_tokenizer', 'vectors_of_teacher', 'read_vectors', 'check_embeddings', 'word_vectors',
-           'student_size', 'copy_layers', 'make_student', 'count_parameters', 'load_student']
+           'student_size', 'copy_layers', 'make_student', 'load_student']
 
 # %% ../nbs/06_students.ipynb #cell-003
 import inspect, json
@@ -22,13 +22,14 @@ from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEncoder, BertPooler
 from .core import KdError, check_name, pick_device, progress
 from .teacher import hub_reachable
-from .training import MAX_LENGTH, SentenceClassifier, Tokens
+from .training import MAX_LENGTH, SentenceClassifier, Tokens, count_parameters
 
 # %% ../nbs/06_students.ipynb #cell-006
 MODES = {"static": (False,), "non-static": (True,), "multichannel": (False, True)}  # is each table trained?
 
 class WordVectors(nn.Module):
     "Looks up token ids in one or two tables, side by side, and projects them if asked: float[n, length, dim]."
+    is_embedding = True  # the projection counts as one, see `count_parameters`
     def __init__(self,
         vocab_size: int,  # rows of a table
         embed_dim: int,   # columns of a table
@@ -208,7 +209,8 @@ def vectors_of_teacher(
     out = torch.empty(len(tokens), teacher.model.config.hidden_size)
     teacher.eval()
     with torch.no_grad():
-        for rows in progress(tokens.lengths.argsort().split(batch_size), "word vectors", size=batch_size):
+        batches = tokens.lengths.argsort().split(batch_size)
+        for rows in progress(batches, "word vectors", "words", batch_size, len(tokens)):
             ids, lengths = (x.to(device) for x in tokens.pad(rows))
             mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
             states = teacher.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
@@ -321,15 +323,6 @@ def make_student(
     student.embedding.fill(weight)
     if copy: copy_layers(student, teacher)
     return student.to(next(teacher.parameters()).device).eval()
-
-# %% ../nbs/06_students.ipynb #cell-040
-def count_parameters(
-    model: nn.Module,  # teacher or student
-) -> dict[str, int]:   # `parameters` and `without_embeddings`
-    "Numbers of parameters, with and without embeddings: all `nn.Embedding` tables, and the projection of `WordVectors`."
-    count = lambda modules: sum(p.numel() for p in {p for m in modules for p in m.parameters()})
-    total = count([model])
-    return dict(parameters=total, without_embeddings=total - count(m for m in model.modules() if isinstance(m, (nn.Embedding, WordVectors))))
 
 # %% ../nbs/06_students.ipynb #cell-047
 def load_student(

@@ -83,7 +83,7 @@ def parse_with_spacy(
         raise KdError(f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), or name its folder") from e
     needed = [c for c in ("parser", "morphologizer") if c not in nlp.pipe_names and not (c == "morphologizer" and "attribute_ruler" in nlp.pipe_names)]
     if needed: raise KdError(f"spaCy pipeline '{pipeline}' has no {' and no '.join(needed)}; it has: {', '.join(nlp.pipe_names) or 'nothing'}")
-    docs = progress(range(len(sentences)), "parsing")
+    docs = progress(range(len(sentences)), "parsing", "sentences")
     lines = (" ".join(s.split()) for s in sentences)  # spaCy makes tokens of further spaces
     return [[_word(t, s.start) for t in s] for _, doc in zip(docs, nlp.pipe(lines)) for s in doc.sents]
 

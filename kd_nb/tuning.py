@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['RECIPE', 'ARCHITECTURE', 'PROPOSED', 'Base', 'open_base', 'config_of', 'name_of', 'described', 'fastest',
-           'architecture_of', 'time_of', 'run_trial', 'train_trial', 'measure_trial', 'run_trials', 'read_trials',
-           'as_command', 'study_steps', 'range_test', 'measure_range', 'careful', 'explore', 'check_steps', 'say',
-           'suggest', 'hopeless', 'no_larger', 'open_study', 'results_of', 'revive', 'settle', 'search', 'attempt',
-           'run_proposal', 'study_table', 'plot_curves', 'plot_sizes', 'plot_front']
+           'architecture_of', 'time_of', 'say', 'run_trial', 'train_trial', 'measure_trial', 'run_trials',
+           'read_trials', 'as_command', 'study_steps', 'range_test', 'measure_range', 'careful', 'explore',
+           'check_steps', 'suggest', 'hopeless', 'no_larger', 'open_study', 'results_of', 'revive', 'settle', 'search',
+           'attempt', 'run_proposal', 'study_table', 'plot_curves', 'plot_sizes', 'plot_front']
 
 # %% ../nbs/11_tuning.ipynb #cell-003
 import hashlib, json, os, shlex, shutil, time
@@ -29,9 +29,9 @@ from .core import KdError, check_name, open_run, read_json, whole, write_json
 from .data import Task, interval, metric_label, score
 from .pipeline import Settings, data_of, read_config, resolve, settings_of, train_student
 from .speed import threads
-from .students import BERT_WIDTHS, MODES, STUDENTS, count_parameters, load_student, make_student, student_size, word_vectors
+from .students import BERT_WIDTHS, MODES, STUDENTS, load_student, make_student, student_size, word_vectors
 from .teacher import load_teacher
-from .training import Batches, SentenceClassifier, lr_range, only_rows, read_lr_range
+from .training import Batches, SentenceClassifier, count_parameters, lr_range, only_rows, read_lr_range
 from .transfer import targets
 
 # %% ../nbs/11_tuning.ipynb #cell-006
@@ -125,6 +125,11 @@ def time_of(base: Base, config: dict, student: SentenceClassifier) -> float:
         if key not in times: write_json(path, times | {key: fastest(student, base.task.splits["select"]["sentence"][:])})
         return read_json(path)[key]
 
+# %% ../nbs/11_tuning.ipynb #say-01
+def say(changes: dict) -> str:
+    "Changes as a person would write them."
+    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else k if v is True else f"no {k}" if v is False else f"{k} {v}" for k, v in changes.items())
+
 # %% ../nbs/11_tuning.ipynb #cell-009
 def run_trial(
     base: Base,
@@ -136,7 +141,9 @@ def run_trial(
     config, loss = config_of(base, changes)
     folder = base.home/name_of(config)
     with base.lock(folder.name, wait):
-        if not (folder/"trial.json").exists(): train_trial(base, config, loss, folder, after_epoch)
+        if not (folder/"trial.json").exists():
+            print(f"trying {say(changes) or 'the settings as they are'}", flush=True)
+            train_trial(base, config, loss, folder, after_epoch)
     return read_json(folder/"trial.json")
 
 def train_trial(base: Base, config: dict, loss: Callable, folder: Path, after_epoch: Callable | None):
@@ -274,10 +281,6 @@ def check_steps(base: Base, steps: dict[str, list[dict]]):
         for changes in values:
             try: config_of(base, changes)
             except KdError as e: raise KdError(f"step '{step}', {say(changes)}: {e}; or name other steps with --steps") from e
-
-def say(changes: dict) -> str:
-    "Changes as a person would write them."
-    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else k if v is True else f"no {k}" if v is False else f"{k} {v}" for k, v in changes.items())
 
 # %% ../nbs/11_tuning.ipynb #cell-028
 def suggest(

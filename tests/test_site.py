@@ -126,7 +126,8 @@ def test_links_and_images(name, proc, made):
         if not (proc[0]/page).exists(): bad.append(f"{target} leads nowhere")
         elif anchor and page not in made: bad.append(f"{page}, which {target} leads to, was not made")
         elif anchor and anchor not in anchors(made[page]): bad.append(f"{target}: no such place")
-    bad += [f"an image without a text: {image}" for image in re.findall(r"!\[\]\(\S+\)", text)]
+    described = r'(?!\{[^}]*fig-alt="[^"]{20,}"[^}]*\})'
+    bad += [f"an image without a text: {image}" for image in re.findall(rf"!\[.*?\]\(\S+?\){described}", text)]
     assert not bad
 
 
@@ -143,11 +144,95 @@ def test_citations_figures_and_references(name, made):
         if found.get("include") == "false" or found.get("output") == "false": continue
         if any(k.startswith("image/") for o in cell.outputs for k in o.get("data", {})):
             assert found.get("label", "").startswith("fig-") and len(found.get("fig-cap", "")) > 20, f"a figure without label or caption:\n{cell.source[:300]}"
+            assert len(found.get("fig-alt", "")) > 40 and found["fig-alt"] != found["fig-cap"], cell.source[:300]
         if "tbl-cap" in found: assert found.get("label", "").startswith("tbl-"), cell.source[:300]
 
 
 def test_labels_are_unique(made):
     assert not [label for label, n in Counter(l for nb in made.values() for l in labels(nb)).items() if n > 1]
+
+
+def test_what_quarto_is_told():
+    """The site builds (`keep-md`: without it Quarto deletes the Markdown form of a page whose notebook is named like it),
+    100 characters of code fit into its column, and a page leads to the ones beside it, its notebook and the package."""
+    html, site = quarto["format"]["html"], quarto["website"]
+    assert html["keep-md"] is True and "commonmark" in quarto["format"]
+    css = re.sub(r"/\*.*?\*/", "", (nbs/html["css"]).read_text(), flags=re.S)
+    rem = 17  # pixels, in Quarto's themes
+    em = rem * float(re.search(r"^pre, pre code[^{]*\{ font-size: ([\d.]+)rem", css, re.M)[1])
+    gutters, padding, border = 2 * 1.5 * rem, 2 * 0.4 * em, 3
+    column = int(html["grid"]["body-width"].removesuffix("px")) - gutters - padding - border
+    assert column / (0.602 * em) >= 100, "characters of a monospaced font"
+    assert html["code-copy"] == "hover" and html["code-overflow"] == "wrap"
+    assert re.search(r"mjx-container \{[^}]*overflow-x: auto", css)
+    assert re.search(r"code \{ overflow-wrap: anywhere", css)
+    assert {"source", "issue"} <= set(site["repo-actions"]) and site["repo-subdir"] == "nbs"
+    assert site["page-navigation"] and site["page-footer"]
+    pictures = [site["favicon"], site["open-graph"]["image"], site["twitter-card"]["image"]]
+    assert all((nbs/f).is_file() for f in pictures) and set(pictures) <= set(quarto["project"]["resources"])
+    assert all(f.endswith(".png") for f in pictures[1:])
+    links = [item["href"] for item in site["navbar"]["right"]]
+    assert any("github.com" in link for link in links) and any("pypi.org" in link for link in links)
+    assert min(map(float, re.findall(r'font-size="([\d.]+)"', (nbs/"images/pipeline.svg").read_text()))) >= 20
+
+
+@pytest.mark.parametrize("name", pages)
+def test_a_page_opens_in_colab(name, made):
+    if name not in made: pytest.skip("not made, see test_nbdev_makes_every_page")
+    links = front_matter(made[name])["code-links"]
+    home = "https://colab.research.google.com/github/kd-nb/kd_nb/blob/main/nbs/"
+    assert [link["href"] for link in links] == [home + name]
+    code = [c.source for c in pages[name].cells if c.cell_type == "code"]
+    installs = any(s.startswith("#| hide\n#| eval: false\n# On Colab") for s in code[:2])
+    assert installs or not code, "there it has to install kd_nb first"
+
+
+def test_checks_are_folded(made):
+    cells = [(name, c) for name, nb in made.items() for c in nb.cells if c.cell_type == "code"]
+    folded = [c for _, c in cells if directives(c).get("code-fold") == "true"]
+    assert len(folded) > 100 and all(directives(c)["code-summary"] == '"Checks"' for c in folded)
+    bare = [(name, c.source[:200]) for name, c in cells if re.match(r"(test_\w+\(|assert )", c.source) and not c.outputs]
+    assert not bare, "a cell of checks that is not folded"
+
+
+def documentation(nb):
+    "What nbdev says of functions and classes, and Typer of commands."
+    shown = [o for c in nb.cells if "show_doc(" in c.source and c.cell_type == "code" for o in c.outputs]
+    return ["".join(o.data["text/markdown"]) for o in shown if "text/markdown" in o.get("data", {})]
+
+
+@pytest.mark.parametrize("name", pages)
+def test_documentation_is_for_readers(name, made):
+    "No links in code, no module `__main__`, no links from plain words to functions of that name."
+    if name not in made: pytest.skip("not made, see test_nbdev_makes_every_page")
+    for text in documentation(made[name]):
+        assert "__main__" not in text and "Annotated" not in text and "Call self as a function" not in text
+        for block in re.findall(r"^```.*?^```", text, re.M | re.S):
+            assert "](http" not in block and "`" not in block.strip("`"), block
+    linked = re.findall(r"\[`([^`]+)`\]\(http", markdown(made[name]))
+    assert not [word for word in linked if re.fullmatch("[a-z]+", word)]
+
+
+def test_the_page_of_the_command_shows_its_help(made):
+    from kd_nb.cli import app
+    from typer.main import get_command
+    text = markdown(made["12_cli.ipynb"]) + "\n".join(documentation(made["12_cli.ipynb"]))
+    for name, command in get_command(app).commands.items():
+        assert f"### kd-nb {name} {{#" in text, name
+        for p in command.params:
+            for option in p.opts: assert not option.startswith("--") or f"`{option}" in text, (name, option)
+
+
+def test_scores_are_not_parted_from_their_intervals():
+    for name, nb in pages.items():
+        for o in (o for c in nb.cells if c.cell_type == "code" for o in c.outputs if "text/html" in o.get("data", {})):
+            assert not re.search(r"\d \[[-\d.]+, [-\d.]+\]", "".join(o.data["text/html"])), name
+
+
+def test_the_reference_can_be_unfolded():
+    text = markdown(pages["reference.ipynb"])
+    modules = len(re.findall("^## kd_nb\\.", text, re.M))
+    assert text.count('<details class="module">') == text.count("| name | what it is for |") == modules >= 25
 
 
 def known(): return set(re.findall(r"^@\w+\{([\w-]+),", (nbs/"references.bib").read_text(encoding="utf-8"), re.M))
