@@ -378,11 +378,12 @@ def generate(
     "Make and sift chunks until n sentences have passed; all processes share the work, and return the same."
     state, folder, size = processes(), Path(folder), min(chunk_size, max(2 * n, 32))
     path, parts, done, passed = lambda i: folder/f"{i:05d}.parquet", [], 0, 0
+    unit = "written" if state.num_processes == 1 else "written by this process"
     while passed < n:
         share = max(passed / (done * size), 0.05) if done else 0.8
         todo, before = range(done, done + -(-(n - passed) // int(size * share))), passed
         mine = [i for i in todo if i % state.num_processes == state.process_index and not path(i).exists()]
-        for i in progress(mine, f"new sentences ({origin})", "written", size):
+        for i in progress(mine, f"new sentences ({origin})", unit, size):
             with whole(path(i)) as part: write(i, size).to_parquet(part, index=False)
         state.wait_for_everyone()
         for i in todo:

@@ -113,12 +113,13 @@ def duration(
 
 # %% ../nbs/00_core.ipynb #cell-023a
 @contextmanager
-def _bar(label: str, total: int, every: float | None) -> Iterator[Callable]:
+def _bar(label: str, total: int) -> Iterator[Callable]:
     "On a terminal: a bar, which is gone when the block ends; `show(done, rate)` moves it."
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     count, speed = TextColumn("{task.completed:,}/{task.total:,}"), TextColumn("{task.fields[rate]}")
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), count, speed, TimeRemainingColumn()]
-    bar = Progress(*columns, transient=True, auto_refresh=False)  # rich's own thread would disturb what is timed
+    bar = Progress(*columns, transient=True, redirect_stderr=sys.stderr.isatty(),
+                   auto_refresh=False)  # rich's own thread would disturb what is timed
     drawn = 0.
     row = bar.add_task(label, total=total, rate="")
     def show(done, rate):
@@ -128,8 +129,9 @@ def _bar(label: str, total: int, every: float | None) -> Iterator[Callable]:
         drawn = time.perf_counter()
         bar.refresh()
     atexit.register(bar.stop)  # a program that dies within the block must not leave the cursor hidden
-    with bar: yield show
-    atexit.unregister(bar.stop)
+    try:
+        with bar: yield show
+    finally: atexit.unregister(bar.stop)
 
 @contextmanager
 def _lines(label: str, total: int, every: float | None) -> Iterator[Callable]:
@@ -143,7 +145,14 @@ def _lines(label: str, total: int, every: float | None) -> Iterator[Callable]:
         print(f"{label}: {done:,} of {total:,}, {_per_second(rate)}, about {left} left", flush=True)
     yield show
 
-def _per_second(rate: float) -> str: return f"{rate:,.0f}/s" if rate >= 9.95 else f"{rate:.1f}/s"
+def _per_second(rate: float) -> str:
+    if rate < 0.1: return f"{duration(1 / rate)} each"
+    return f"{rate:,.0f}/s" if rate >= 9.95 else f"{rate:.1f}/s"
+
+def _moves() -> bool:
+    "Can a bar move on standard output? Not in a file, and not on a terminal that only writes on, such as an editor's."
+    from rich.console import Console
+    return sys.stdout.isatty() and Console().is_interactive
 
 # %% ../nbs/00_core.ipynb #cell-023b
 def progress(
@@ -157,8 +166,8 @@ def progress(
     "Yield `items` with a bar on a terminal and a line now and then elsewhere; at the end say what that was and how long it took."
     total = len(items) * size if total is None else total
     if not total: return
-    start, show_in = time.perf_counter(), _bar if sys.stdout.isatty() else _lines
-    with show_in(label, total, every) as show:
+    start = time.perf_counter()
+    with _bar(label, total) if _moves() else _lines(label, total, every) as show:
         for i, item in enumerate(items, 1):
             yield item
             done = min(i * size, total)
@@ -199,10 +208,12 @@ def cache_folder(*parts: str) -> Path:
 class Facts:
     "Shows itself by its `facts()`, in the order given: a line of text, and a table in a notebook."
     def facts(self) -> dict[str, str]:
-        "What it is -> in words."
+        "What one may want to know, and the answer in words."
         raise NotImplementedError
 
-    def __repr__(self): return f"{type(self).__name__}: " + "; ".join(f"{k}: {v}" for k, v in self.facts().items())
+    def __repr__(self):
+        try: return f"{type(self).__name__}: " + "; ".join(f"{k}: {v}" for k, v in self.facts().items())
+        except AttributeError: return object.__repr__(self)  # not complete yet: a debugger looks at it within `__init__`
 
     def _repr_html_(self) -> str:
         cell = '<{0} style="text-align: left">{1}</{0}>'

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Callable, Iterable
 import numpy as np, pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
@@ -64,7 +65,7 @@ def with_interval(
     score: float,  # in [-1, 1], as `interval` has it
     low: float,
     high: float,
-    sign: str = "",  # "+" writes it before a score above 0 too, for differences
+    sign: str = "",  # "+" writes one before all scores but negative ones, for differences
 ) -> str:          # e.g. `84.4 [80.8, 87.7]`
     "A score and its interval times 100, with spaces that do not break."
     return f"{100 * score:{sign}.1f}\u00a0[{100 * low:.1f},\u00a0{100 * high:.1f}]"
@@ -92,7 +93,7 @@ class Task(Facts):
         "Splits, classes, metric and three examples, for people."
         splits = ", ".join(f"{d.num_rows:,} {s}" for s, d in self.splits.items())
         first = self.splits["train"][:3]
-        examples = " | ".join(f"{s} ({self.labels[i]})" for s, i in zip(first["sentence"], first["label"]))
+        examples = " | ".join(f"{shorten(s, 60)} ({self.labels[i]})" for s, i in zip(first["sentence"], first["label"]))
         return {"name": self.name, "splits": splits, "classes": some(self.labels),
                 "metric": metric_label(self.metric), "source": self.source, "examples": examples}
 
@@ -278,6 +279,7 @@ def load_task(
     if entry.hub is None: folder, source = Path(str(files("kd_nb")))/"corpora"/entry.folder, "ships inside the package"
     elif root: folder, source = Path(root)/entry.folder, f"the folder {entry.folder} of KD_NB_DATA"
     else: folder, source = None, entry.home
+    if not folder: print(f"fetching {name} from {entry.home}", flush=True)
     try: frames = from_folder(folder) if folder else entry.hub()
     except KdError: raise
     except Exception as e:  # those who fetch raise many kinds

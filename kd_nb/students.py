@@ -22,7 +22,7 @@ from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEncoder, BertPooler
 from .core import KdError, check_name, pick_device, progress
 from .teacher import hub_reachable
-from .training import MAX_LENGTH, SentenceClassifier, Tokens, count_parameters
+from .training import MAX_LENGTH, SentenceClassifier, Tokens
 
 # %% ../nbs/06_students.ipynb #cell-006
 MODES = {"static": (False,), "non-static": (True,), "multichannel": (False, True)}  # is each table trained?

@@ -93,7 +93,7 @@ def even_shards(
     most: int,  # rows of a shard at most
 ) -> list[range]:  # of equal length, but for the last
     "Cut rows into shards: of a few rows eight, of 64 at least, so that a bar moves and a kill loses little."
-    count = max(-(-n // most), min(8, -(-n // 64)))
+    count = max(-(-n // most), min(8, max(n // 64, 1)))
     size = -(-n // count)
     return [range(i, min(i + size, n)) for i in range(0, n, size)]
 
@@ -111,7 +111,8 @@ def label_sentences(
     shards = even_shards(len(sentences), shard_size)
     path = lambda i: work/f"{i:05d}-of-{len(shards):05d}"
     mine = [i for i in range(len(shards)) if i % state.num_processes == state.process_index and not path(i).exists()]
-    for i in progress(mine, "teacher labels", "sentences", len(shards[0]), sum(len(shards[i]) for i in mine)):
+    unit = "sentences" if state.num_processes == 1 else "sentences by this process"
+    for i in progress(mine, "teacher labels", unit, len(shards[0]), sum(len(shards[i]) for i in mine)):
         rows = sentences.select(shards[i])[:]
         labelled = Dataset.from_dict(rows | dict(logits=cached_logits(teacher, rows["sentence"], cache)), features=features)
         with whole(path(i)) as part: labelled.save_to_disk(part)

@@ -105,6 +105,7 @@ def test_page(name, proc, made):
     assert re.match(r"# .+\n\n> .+", pages[name].cells[0].source), "a title, and a sentence of what it is for"
     assert name in made, f"{name} was not made: {proc[1].get(name)}"
     nb, head = made[name], front_matter(made[name])
+    assert "`" not in head["title"] + head["description"], "both stand where there is no Markdown: in cards, in lists of results"
     assert head.get("title") and head.get("description") and head.get("output-file", "").endswith(".html")
     for word in ("TODO", "TO-DO", "FIXME", "lorem ipsum"): assert word not in "\n".join(c.source for c in nb.cells)
     outputs = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs]
@@ -216,15 +217,23 @@ def test_documentation_is_for_readers(name, made):
 def test_the_page_of_the_command_shows_its_help(made):
     from kd_nb.cli import app
     from typer.main import get_command
-    text = markdown(made["12_cli.ipynb"]) + "\n".join(documentation(made["12_cli.ipynb"]))
-    for name, command in get_command(app).commands.items():
-        assert f"### kd-nb {name} {{#" in text, name
-        for p in command.params:
-            for option in p.opts: assert not option.startswith("--") or f"`{option}" in text, (name, option)
+    shown = {re.search("^### kd-nb (\\w+) {#", text, re.M)[1]: text for text in documentation(made["12_cli.ipynb"]) if "### kd-nb" in text}
+    commands = get_command(app).commands
+    assert shown.keys() == commands.keys()
+    for name, command in commands.items():
+        assert f"kd-nb {name} [OPTIONS]" in shown[name]
+        options = {o for p in command.params for o in p.opts if o.startswith("--")}
+        assert not [o for o in options if f"`{o}" not in shown[name]]
+        prose = re.sub(r"```.*?```|`[^`]+`", "", shown[name], flags=re.S)
+        assert not re.search(r"--[a-z]", prose), "two hyphens would become a dash"
+    assert "--version" in "".join(o.text for c in made["12_cli.ipynb"].cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stdout")
 
 
 def test_scores_are_not_parted_from_their_intervals():
     for name, nb in pages.items():
+        prose = [no_code(c.source) for c in nb.cells if c.cell_type == "markdown"]
+        parted = [m for text in prose for m in re.findall(r"\[-?\d+\.\d+, -?\d+\.\d+\]", text)]
+        assert not parted, name
         for o in (o for c in nb.cells if c.cell_type == "code" for o in c.outputs if "text/html" in o.get("data", {})):
             assert not re.search(r"\d \[[-\d.]+, [-\d.]+\]", "".join(o.data["text/html"])), name
 
@@ -232,6 +241,7 @@ def test_scores_are_not_parted_from_their_intervals():
 def test_the_reference_can_be_unfolded():
     text = markdown(pages["reference.ipynb"])
     modules = len(re.findall("^## kd_nb\\.", text, re.M))
+    assert not re.search("[\"'|*_-]", "".join(re.findall("<code>(.*?)</code>", text)).replace("_", "")), "code that Markdown would change"
     assert text.count('<details class="module">') == text.count("| name | what it is for |") == modules >= 25
 
 

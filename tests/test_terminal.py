@@ -79,10 +79,16 @@ def test_the_main_job(demo):
 
 
 def test_the_table_breaks_no_word(demo):
+    "On 80 columns every cell of the main table is to be read, scores beside their intervals."
+    import json
+    from kd_nb.pipeline import results_table
+    table = results_table(json.loads((demo[0]/"runs/demo/metrics.json").read_text()))
     lines = left_behind(demo[2])
-    for word in ("parameters", "without embeddings", "bilstm-hard"): assert any(word in line for line in lines)
+    text = "\n".join(lines)
     assert all(len(line) <= 80 for line in lines if "   " in line)  # those of the table
-    assert re.search(r"\d\.\d\s\[\d+\.\d,\s\d+\.\d\]", "\n".join(lines)), "a score is parted from its interval"
+    for column in table:
+        assert column in text
+        for cell in table[column]: assert cell in text, cell
 
 
 def test_ctrl_c_stops_the_main_job_and_it_goes_on_later(tmp_path):
@@ -96,7 +102,7 @@ def test_ctrl_c_stops_the_main_job_and_it_goes_on_later(tmp_path):
 COMMANDS = [
     (["predict", "runs/demo", "in.txt", "--out", "out.csv"], "labelling: 3,000 sentences in"),
     (["label", *FAST, "--augment", "rules", "--n-augment", "100", "--name", "more"], "teacher labels:"),
-    (["export", "runs/demo"], "A folder is all"),
+    (["export", "runs/demo"], "largest difference of a logit"),
     (["errors", "runs/demo"], "words behind the answers:"),
     (["probe", "runs/demo", "--models", "bilstm", "--tasks", "Tense", "--n-train", "200", "--n-eval", "100"],
      "Tense: making: 400 sentences in"),
@@ -121,7 +127,27 @@ def test_without_a_terminal_the_line_is_the_same(kd_nb):
     r = kd_nb("label", *FAST)
     assert r.returncode == 0, r.stderr
     assert re.search(r"^teacher labels: 160 sentences in [\d.]+ s$", r.stdout, re.M)
-    assert "\r" not in r.stdout + r.stderr and " left" not in r.stdout.rstrip().splitlines()[-1]
+    assert "\r" not in r.stdout + r.stderr
+
+
+@pytest.mark.parametrize("where", ["file", "dumb"])
+def test_lines_where_no_bar_can_move(where, tmp_path):
+    "In a file, and on a terminal that only writes on: a line now and then, and at the end one that says what was done."
+    code = "from kd_nb.core import progress\nfor i in progress(range(4), 'work', 'things', every=0): pass"
+    if where == "file": out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    else: out = in_terminal("env", "TERM=dumb", sys.executable, "-c", code, cwd=tmp_path)[1]
+    lines = out.replace("\r", "").splitlines()
+    assert [line.split(",")[0] for line in lines[:3]] == [f"work: {i} of 4" for i in (1, 2, 3)] and all(" left" in line for line in lines[:3])
+    assert len(lines) == 4 and re.fullmatch(r"work: 4 things in [\d.e-]+ s", lines[3])
+
+
+def test_titles_are_no_markup(demo):
+    "A folder may be called as one likes."
+    odd = demo[0]/"runs"/"v2[bold] a[/]"
+    odd.mkdir(parents=True)
+    (odd/"config.json").write_text((demo[0]/"runs/demo/config.json").read_text())
+    code, out = in_terminal(COMMAND, "info", odd, cwd=demo[0], columns=120)
+    assert code == 0 and "v2[bold] a[/]" in plain(out).replace("\n", "")
 
 
 def test_the_example_of_the_readme(demo):
@@ -168,6 +194,7 @@ def test_a_bar(what, columns, tmp_path):
         assert code and ("in the middle" if what == "dies" else "KeyboardInterrupt") in out
         return
     assert code == 0 and "after" in lines, plain(out)
+    assert BAR in out or what == "none" or columns == 20
     n = dict(one=93, few=293, none=0, many=199_993, markup=293)[what]
     done = [line for line in lines if line.startswith(("work:", "[/] [bold]work:"))]
     assert len(done) == (n > 0) and all(f": {n:,} things in" in line for line in done), lines

@@ -35,9 +35,9 @@ def same(a, b):
 
 
 def killed_when(path, tmp_path, name, args):
-    "Starts a run and kills it (SIGKILL: no chance to tidy up) as soon as `path` exists in its folder."
+    "Starts a run and kills it (SIGKILL: no chance to tidy up) as soon as `path`, a pattern, exists in its folder."
     with subprocess.Popen([COMMAND, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), stdout=subprocess.DEVNULL) as p:
-        while not (tmp_path/"runs"/name/path).exists():
+        while not list((tmp_path/"runs"/name).glob(path)):
             assert p.poll() is None, f"ended before {path} was there"
             time.sleep(0.02)
         p.send_signal(signal.SIGKILL)
@@ -62,10 +62,11 @@ def tiny_lm(tmp_path):
 def test_killed_run_makes_the_same_set(tmp_path):
     _, whole = label(tmp_path, "whole", RULES)
     killed_when(".work/augment/chunks/00001.parquet", tmp_path, "killed", RULES)
-    killed_when(".work/transfer/00000", tmp_path, "killed", RULES)
-    stamp = (tmp_path/"runs/killed/.work/transfer/00000").stat().st_mtime_ns
-    killed_when(".work/transfer/00001", tmp_path, "killed", RULES)
-    assert (tmp_path/"runs/killed/.work/transfer/00000").stat().st_mtime_ns == stamp  # what was whole is not made again
+    killed_when(".work/transfer/00000-of-*", tmp_path, "killed", RULES)
+    first, = (tmp_path/"runs/killed/.work/transfer").glob("00000-of-*")
+    stamp = first.stat().st_mtime_ns
+    killed_when(".work/transfer/00001-of-*", tmp_path, "killed", RULES)
+    assert first.stat().st_mtime_ns == stamp  # what was whole is not made again
     r, killed = label(tmp_path, "killed", RULES)
     assert "teacher: done before" in r.stdout
     same(whole, killed)
