@@ -165,7 +165,7 @@ def test_what_quarto_is_told():
     column = int(html["grid"]["body-width"].removesuffix("px")) - gutters - padding - border
     assert column / (0.602 * em) >= 100, "characters of a monospaced font"
     assert html["code-copy"] == "hover" and html["code-overflow"] == "wrap"
-    assert re.search(r"mjx-container \{[^}]*overflow-x: auto", css)
+    assert re.search(r"mjx-container\S* \{[^}]*overflow-x: auto", css)
     assert re.search(r"code \{ overflow-wrap: anywhere", css)
     assert {"source", "issue"} <= set(site["repo-actions"]) and site["repo-subdir"] == "nbs"
     assert site["page-navigation"] and site["page-footer"]

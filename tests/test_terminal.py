@@ -102,14 +102,14 @@ def test_ctrl_c_stops_the_main_job_and_it_goes_on_later(tmp_path):
 COMMANDS = [
     (["predict", "runs/demo", "in.txt", "--out", "out.csv"], "labelling: 3,000 sentences in"),
     (["label", *FAST, "--augment", "rules", "--n-augment", "100", "--name", "more"], "teacher labels:"),
-    (["export", "runs/demo"], "largest difference of a logit"),
+    (["export", "runs/demo"], "A folder is all"),
     (["errors", "runs/demo"], "words behind the answers:"),
     (["probe", "runs/demo", "--models", "bilstm", "--tasks", "Tense", "--n-train", "200", "--n-eval", "100"],
      "Tense: making: 400 sentences in"),
     (["tune", "runs/demo", "--steps", "optimizer", "--epochs", "1"], "optimizer:"),
     (["speed", "runs/demo"], "simple models: 2 fitted in"),
     (["report", "runs/demo"], "Open runs/demo/report.html"),
-    (["info", "runs/demo"], " metrics.json"),
+    (["info", "runs/demo"], "metrics.json"),
 ]
 
 
@@ -119,6 +119,8 @@ def test_other_commands(command, said, demo):
     code, out = in_terminal(COMMAND, *command, cwd=demo[0])
     assert code == 0 and "Traceback" not in out, plain(out)[-3000:]
     assert any(line.startswith(said) for line in left_behind(out)), plain(out)[-3000:]
+    if command[0] == "export":
+        for word in ("bilstm", "onnx", "int8", "difference", "trimmed"): assert any(word in line for line in left_behind(out)), word
     assert cursor_is_back(out) or HIDE not in out
     assert "%|" not in out, "a bar of another library"
 
