@@ -66,7 +66,7 @@ def _widths(header: list[str], rows: list[list[str]], room: int) -> list[int] | 
     return widths
 
 def _draw(console: Console, table: pd.DataFrame, title: str):
-    "Print a table in the first form that fits. All text is `Text`: a sentence, or the name of a folder, may look like markup."
+    "Print a table in the first form that fits."
     header, rows = list(map(str, table.columns)), [list(map(str, row)) for row in table.itertuples(index=False)]
     turned = [header[0], *(row[0] for row in rows)], [list(column) for column in list(zip(header, *rows))[1:]]
     for head, body in ((header, rows), turned):
@@ -77,8 +77,9 @@ def _draw(console: Console, table: pd.DataFrame, title: str):
             return f"{name}: {value}" if fits else f"{name}:\n{value}"
         blocks = ["\n".join(map(line, header, row)) for row in rows]
         return console.print(Text("\n\n".join([title, *blocks])))
-    out = Table(title=Text(title, style="table.title"), title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
-                padding=(0, 1, 0, 0))
+    look = dict(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    # all is `Text`, since a sentence, or the name of a folder, may look like rich's markup
+    out = Table(title=Text(title, style="table.title"), title_justify="left", **look)
     for name, width in zip(head, widths): out.add_column(Text(name), width=width, overflow="fold")
     for row in body: out.add_row(*map(Text, row))
     console.print(out, "")
@@ -166,14 +167,15 @@ def _stage_command(name: str, until: str, help: str, what: str):
         print(f"Look into {folder/until}; the same options go on with: kd-nb run")
     command.__signature__, command.__annotations__ = inspect.signature(run), run.__annotations__
     command.__name__ = command.__qualname__ = name
-    return app.command(name, help=help, epilog=f"Example:\n\n`kd-nb {name} --task mini-intents --augment rules --n-augment 2000`\n\n"
+    examples = (f"Example:\n\n`kd-nb {name} --task mini-intents --augment rules --n-augment 2000`\n\n"
                 f"`accelerate launch --multi_gpu --num_processes 2 -m kd_nb {name} --task mini-intents --augment lm` "
-                "shares the work between two processes, on a CPU too.")(command)
+                "shares the work between two processes, on a CPU too.")
+    return app.command(name, help=help, epilog=examples)(command)
 
 augment = _stage_command("augment", "augment", "Only make the new sentences of a run: its first stage.",
                          "What was made, and what was dropped")
-label = _stage_command("label", "transfer", "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.",
-                       "The transfer set")
+label = _stage_command("label", "transfer",
+                       "Go as far as the transfer set: new sentences if asked for, the teacher, its labels.", "The transfer set")
 
 # %% ../nbs/12_cli.ipynb #cell-010
 def _student_folder(run: str | Path) -> Path:
@@ -203,7 +205,7 @@ def predict(
     if out: check_writable(out.parent, "--out")
     model, sentences = load_any(_student_folder(student)), read_sentences(file, text)
     parts = [sentences[i:i + 2_000] for i in range(0, len(sentences), 2_000)]
-    if out: parts = progress(parts, "labelling", "sentences", 2_000, len(sentences))  # else the answers go to the screen
+    if out: parts = progress(parts, "labelling", "sentences", 2_000, len(sentences))  # else the screen is for answers
     table = pd.concat([pd.DataFrame(model.predict(part)) for part in parts], ignore_index=True)
     table = table.round({"confidence": 4})
     if out is None: return print(table.to_csv(index=False), end="")

@@ -163,7 +163,7 @@ def progress(
     total: int | None = None,  # how many all items hold; None: each holds `size`
     every: float | None = 10.,  # without a terminal: seconds between lines; None prints none
 ) -> Iterator:         # the items
-    "Yield `items` with a bar on a terminal and a line now and then elsewhere; at the end say what that was and how long it took."
+    "Yield `items` with a bar on a terminal, a line now and then elsewhere, and a line at the end that says what was done."
     total = len(items) * size if total is None else total
     if not total: return
     start = time.perf_counter()
@@ -213,7 +213,7 @@ class Facts:
 
     def __repr__(self):
         try: return f"{type(self).__name__}: " + "; ".join(f"{k}: {v}" for k, v in self.facts().items())
-        except AttributeError: return object.__repr__(self)  # not complete yet: a debugger looks at it within `__init__`
+        except AttributeError: return object.__repr__(self)  # not complete yet: seen by a debugger within `__init__`
 
     def _repr_html_(self) -> str:
         cell = '<{0} style="text-align: left">{1}</{0}>'

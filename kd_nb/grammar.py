@@ -435,7 +435,9 @@ def make_task(
         while True:
             found, tries = make(rng, label, split), tries + 1
             if found and (line := text(found[0])).lower() not in seen: break
-            if tries > 20_000: raise KdError(f"probing task {name}: the grammar has fewer than {size:,} different sentences for '{split}'; ask for fewer")
+            if tries > 20_000:
+                raise KdError(f"probing task {name}: the grammar has fewer than {size:,} different sentences for '{split}'; "
+                              "ask for fewer")
         seen.add(line.lower())
         rows.append((split, label, line, found[1].pformat(margin=10**6)))
     table = pd.DataFrame(rows, columns=["split", "label", "sentence", "tree"])

@@ -22,7 +22,8 @@ from datasets import Dataset, concatenate_datasets, load_from_disk
 from fastai.basics import set_seed
 from .augment import Sieve, choose_lm, fine_tune_lm, generate, lm_recipe, lm_writer, load_lm, load_mlm, mlm_writer
 from .augment import own_sentences, plot_sentences, rules_writer, same_key
-from .core import KdError, check_name, check_seed, open_run, processes, progress, read_json, save_figure, whole, write_json
+from .core import KdError, check_name, check_seed, open_run, processes, progress, read_json, save_figure, whole
+from .core import write_json
 from .data import METRICS, READERS, Task, check_rows, interval, load_file, load_task, metric_label, read_table
 from .data import score, stratified_split, with_interval
 from .deploy import folder_bytes
@@ -358,7 +359,9 @@ def results_table(
     rows, splits = pd.DataFrame(metrics["models"]), [s for s in ("dev", "test") if s in metrics["models"][0]]
     out = pd.DataFrame({"model": rows.model, "parameters": rows.parameters.map(_millions),
         "without embeddings": rows.without_embeddings.map(_millions), "on disk": (rows.disk_bytes / 1e6).map("{:.0f} MB".format)})
-    for s in splits: out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [with_interval(r[s], r[f"{s}_low"], r[f"{s}_high"]) for _, r in rows.iterrows()]
+    for s in splits:
+        of_split = rows[[s, f"{s}_low", f"{s}_high"]].itertuples(index=False)
+        out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [with_interval(*r) for r in of_split]
     best = rows[splits[0]].iloc[0]
     out["of teacher"] = [f"{100 * v / best:.0f} %" if best > 0 else "-" for v in rows[splits[0]]]
     return out.assign(**{"ms, batch 1": rows.ms_batch_1.map("{:.2f}".format), "ms, batch 256": rows.ms_batch_256.map("{:.3f}".format)})
@@ -643,7 +646,8 @@ def speed_table(
     "Scores, sizes and times, ready to read."
     models, rows = pd.DataFrame(speed["models"]), pd.DataFrame(speed["rows"])
     out = pd.DataFrame({"model": models.model, "size": (models.bytes / 1e6).map("{:.1f} MB".format),
-        f"dev {metric_name(speed['metric'])} [95 %]": [with_interval(r.score, r.low, r.high) for r in models.itertuples()]})
+        f"dev {metric_name(speed['metric'])} [95 %]":
+            [with_interval(r.score, r.low, r.high) for r in models.itertuples()]})
     for (n, batch), times in rows.groupby(["threads", "batch_size"]):
         ms = times.set_index("model").ms[models.model]
         out[f"ms, batch {batch}, {n} thread{'s' * (n > 1)}"] = [f"{v:.3f} ({ms['teacher'] / v:.1f}x)" for v in ms]
@@ -663,7 +667,8 @@ def tuning_table(
     "What `kd-nb tune` found, ready to read."
     if "step" in table: out = table[["step", "value"]].copy()
     else: out = table[["state", "lr", "batch_size", "warmup_ratio", "embeddings", "mode", "width", "layers"]].assign(lr=table.lr.map("{:.1e}".format))
-    out["selection [95 %]"] = [with_interval(r.score, r.low, r.high) if pd.notna(r.ms) else f"{100 * r.score:.1f}" for r in table.itertuples()]
+    out["selection [95 %]"] = [with_interval(r.score, r.low, r.high) if pd.notna(r.ms) else f"{100 * r.score:.1f}"
+                               for r in table.itertuples()]
     out["ms, batch 1"] = table.ms.map("{:.2f}".format, na_action="ignore").fillna("")
     out["MB"] = table.megabytes.map("{:.0f}".format, na_action="ignore").fillna("")
     return out.assign(kept=["*" if b else "" for b in table["best" if "step" in table else "front"]])
@@ -710,7 +715,8 @@ def differences_table(
 ) -> pd.DataFrame:        # texts and numbers, a row a pair
     "How much one model is better than another, and whether that is more than chance, ready to read."
     return pd.DataFrame({"models": table.a + " - " + table.b, "metric": table.metric.map(metric_name), "first": table.score_a, "second": table.score_b,
-        "difference [95 %]": [with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
+        "difference [95 %]":
+            [with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
         "right by the first alone": table.only_a, "by the second alone": table.only_b, "McNemar's p": table.mcnemar_p.map(p_value)})
 
 # %% ../nbs/10_pipeline.ipynb #67539c3a

@@ -117,7 +117,7 @@ def check_texts(sentences: list[str]):
 def count_parameters(
     model: torch.nn.Module,  # teacher or student
 ) -> dict[str, int]:         # `parameters` and `without_embeddings`
-    "Numbers of parameters, with and without embeddings: all `nn.Embedding` tables, and modules that say `is_embedding`."
+    "Numbers of parameters, with and without embeddings: `nn.Embedding` tables, and modules that say `is_embedding`."
     def count(modules): return sum(p.numel() for p in {p for m in modules for p in m.parameters()})
     total = count([model])
     tables = [m for m in model.modules() if isinstance(m, torch.nn.Embedding) or getattr(m, "is_embedding", False)]

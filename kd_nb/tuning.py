@@ -128,7 +128,10 @@ def time_of(base: Base, config: dict, student: SentenceClassifier) -> float:
 # %% ../nbs/11_tuning.ipynb #say-01
 def say(changes: dict) -> str:
     "Changes as a person would write them."
-    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else k if v is True else f"no {k}" if v is False else f"{k} {v}" for k, v in changes.items())
+    def one(name, value):
+        if isinstance(value, bool): return name if value else f"no {name}"
+        return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+    return ", ".join(one(name, value) for name, value in changes.items())
 
 # %% ../nbs/11_tuning.ipynb #cell-009
 def run_trial(
