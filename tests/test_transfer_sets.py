@@ -1,7 +1,7 @@
 """Promise: a transfer set is the same whether its run was killed or not, and whether one process made it or two."""
 import os, signal, subprocess, sys, time
 
-import pytest
+import psutil, pytest
 from datasets import load_from_disk
 
 from conftest import COMMAND
@@ -82,12 +82,14 @@ def test_two_processes_make_the_set_of_one(tmp_path, tiny_lm):
     assert said.stdout.count("The transfer set") == 1  # the second process is silent
 
     # killed on the way; what two began, one can end
-    with subprocess.Popen([*LAUNCH, *PIPELINE, *ARGS, *tiny_lm, "--name", "killed"], cwd=tmp_path, env=environment(tmp_path, "killed"), stdout=subprocess.DEVNULL, start_new_session=True) as p:
+    with subprocess.Popen([*LAUNCH, *PIPELINE, *ARGS, *tiny_lm, "--name", "killed"], cwd=tmp_path, env=environment(tmp_path, "killed"), stdout=subprocess.DEVNULL) as p:
         while not (tmp_path/"runs/killed/.work/augment/chunks/00001.parquet").exists():
             assert p.poll() is None
             time.sleep(0.02)
-        os.killpg(p.pid, signal.SIGKILL)
-    time.sleep(1)  # the processes that the launcher started die after it
+        # all at once: each worker leads a session of its own, and would go on without the launcher
+        everyone = [psutil.Process(p.pid), *psutil.Process(p.pid).children(recursive=True)]
+        for process in everyone: process.kill()
+        assert not psutil.wait_procs(everyone, timeout=60)[1]
     same(one, label(tmp_path, "killed", [*ARGS, *tiny_lm])[1])
 
 
