@@ -1,5 +1,5 @@
 """What more sentences are worth: a BiLSTM distilled from the training sentences alone, from them and sentences of a language model, from
-them and rule-made ones, each with its hard-label twin, and the score by the number of new sentences; several seeds, one table.
+them and rule-made ones, each with its gold-label baseline, and the score by the number of new sentences; several seeds, one table.
 
     KD_NB_DATA=~/data python benchmarks/augmentation.py --task sara --save nbs/saved/augment-sara.json
     KD_NB_DATA=~/data python benchmarks/augmentation.py --task sst2 --max-train 8000 --base-epochs 10 --epochs 5 --seeds 0 --sizes --save nbs/saved/augment-sst2.json
@@ -8,7 +8,7 @@ them and rule-made ones, each with its hard-label twin, and the score by the num
 Each seed has its own selection split, teacher, language model, sentences, order and dropout; within a seed all students share the teacher.
 More sentences mean more steps in as many epochs. Sara's students see 77k sentences with none added (30 epochs), 76k with 2,500, 114k with 5,000
 and 189k with 10,000 (15 epochs each); with the second command those of SST-2 see 72k and 86k.
-The twin of a student sees the same sentences, with gold labels where there are some and the teacher's class where not. Smaller sets are the
+The baseline of a student sees the same sentences, with gold labels where there are some and the teacher's class where not. Smaller sets are the
 first so many of the new sentences. Runs that exist are not made again. Scores are on dev, which no choice was made on; an interval resamples
 dev sentences and averages the seeds in each draw.
 """
@@ -19,11 +19,11 @@ import numpy as np
 from datasets import concatenate_datasets, load_from_disk
 
 from kd_nb.augment import plot_sentences, same_key
-from kd_nb.core import read_json, set_style, whole
+from kd_nb.core import atomic, read_json, set_style
 from kd_nb.data import load_task, score
-from kd_nb.losses import make_loss
-from kd_nb.pipeline import Settings, load_data, predict_splits, run_pipeline, train_student
-from kd_nb.students import load_student
+from kd_nb.pipeline import loss_of, predict_splits, run_pipeline, train_student
+from kd_nb.run import ModelRef, Run
+from kd_nb.settings import Settings
 from kd_nb.teacher import load_teacher
 from kd_nb.transfer import plot_labels
 from real_data import HARD, interval, read_predictions
@@ -33,16 +33,16 @@ def with_teacher_of(base, settings, folder):
     "A run with the teacher of another one."
     run_pipeline(settings, folder, until="augment")
     if not (folder/"teacher").exists():
-        with whole(folder/"teacher") as part: shutil.copytree(base/"teacher", part)
+        with atomic(folder/"teacher") as part: shutil.copytree(base/"teacher", part)
     run_pipeline(settings, folder)
 
 
-def student_of(settings, run, size):
+def student_of(run, size):
     "A student from the training sentences and the first `size` new ones of a finished run; its dev predictions stay in the run."
-    name, task, config = f"bilstm-{size}", load_data(settings), read_json(run/"config.json")
-    transfer = load_from_disk(run/"transfer").select(range(len(task.splits["train"]) + size))
-    train_student(task, config, make_loss(config["loss"], config["temperature"]), load_teacher(run/"teacher"), transfer, run, name)
-    predict_splits(load_student(run/"students"/name), task, run, name)
+    run, ref = Run(run), ModelRef("bilstm", str(size))
+    transfer = run.transfer.select(range(len(run.task.splits["train"]) + size))
+    train_student(run, ref, load_teacher(run/"teacher"), transfer, loss_of(run.config))
+    predict_splits(run, ref, run.load(ref))
 
 
 def unseen_rows(task):
@@ -106,7 +106,7 @@ def main():
             runs[way][seed] = args.runs_dir/f"{args.task}-{way}-s{seed}"
             with_teacher_of(base[seed], settings, runs[way][seed])
             if way == "lm":
-                for size in args.sizes: student_of(settings, runs[way][seed], size)
+                for size in args.sizes: student_of(runs[way][seed], size)
     base, runs = list(base.values()), {way: list(r.values()) for way, r in runs.items()}
     metric = read_json(base[0]/"metrics.json")["metric"]
     unseen = unseen_rows(args.task)

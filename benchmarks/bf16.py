@@ -3,7 +3,7 @@ import argparse, time
 
 import numpy as np, torch
 
-from kd_nb.teacher import load_teacher, minilm_folder
+from kd_nb.teacher import load_teacher
 
 
 def seconds(model, opt, ids, bf16, steps):
@@ -24,7 +24,7 @@ def main():
     p.add_argument("--steps", type=int, default=20, help="timed steps of 32 sentences of 10 tokens")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
-    model = load_teacher(minilm_folder(), ["a", "b"]).to("cpu")
+    model = load_teacher("minilm", ["a", "b"]).to("cpu")
     opt = torch.optim.Adam(model.parameters(), lr=0., fused=True)
     ids = torch.randint(1000, 20000, (32, 10))
     off, on = (seconds(model, opt, ids, bf16, args.steps) for bf16 in (False, True))

@@ -5,7 +5,7 @@ import argparse, time
 import numpy as np, torch
 from kd_nb.core import autocast
 from kd_nb.data import load_task
-from kd_nb.teacher import load_teacher, minilm_folder
+from kd_nb.teacher import load_teacher
 
 torch.set_num_threads(1)
 
@@ -39,7 +39,7 @@ def main():
     rows = np.random.default_rng(0).permutation(len(task.splits["train"]))[:args.n]
     sentences = task.splits["train"].select(rows)["sentence"][:]
     torch.manual_seed(0)
-    teacher = load_teacher(minilm_folder(), task.labels).to("cpu")  # the head is random: time does not depend on it
+    teacher = load_teacher("minilm", task.labels).to("cpu")  # the head is random: time does not depend on it
     loops = {"kd_nb": lambda s: teacher.logits(s, args.batch_size), "padded to 128": lambda s: padded(teacher, s, args.batch_size)}
     best, logits = dict.fromkeys(loops, 0.), {}
     for loop in loops.values(): loop(sentences[:16])  # warm up

@@ -12,7 +12,7 @@ from kd_nb.encodings import encode
 from kd_nb.grammar import make_task
 from kd_nb.probe import GRID, Part, chosen, probe, train_plain
 from kd_nb.students import make_student, student_size
-from kd_nb.teacher import load_teacher, minilm_folder
+from kd_nb.teacher import load_teacher
 
 
 def one_at_a_time(layers, table, seed):
@@ -37,7 +37,7 @@ def main():
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--student", action="store_true", help="the layers of an untrained small BERT, 204 units wide, instead of MiniLM's 384")
     args = p.parse_args()
-    model = load_teacher(minilm_folder(), ["-", "+"])
+    model = load_teacher("minilm", ["-", "+"])
     if args.student: model = make_student(model, "bert", **student_size("bert", "1"))
     print(f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers}, {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings, {torch.get_num_threads()} threads")
     for task in args.tasks:

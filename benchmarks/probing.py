@@ -17,12 +17,12 @@ from kd_nb.grammar import SPLITS
 from kd_nb.probe import chosen
 from kd_nb.probing import control_labels, load_suite, probe_model, without_model
 from kd_nb.students import load_student
-from kd_nb.teacher import load_teacher, minilm_folder
+from kd_nb.teacher import load_teacher
 
 
 def jobs(runs):
     "(run, model) -> a function that loads it; what no run has changed belongs to the run '-'."
-    def before(): return load_teacher(minilm_folder(), ["-", "+"])
+    def before(): return load_teacher("minilm", ["-", "+"])
     first = next(iter(runs.values()))
     out = {("-", "pretrained"): before, ("-", "teacher-untrained"): lambda: untrained(before()), ("-", "teacher-vectors"): lambda: table_of(before())}
     for kind in ("bilstm", "bert"): out["-", f"{kind}-untrained"] = lambda kind=kind: untrained(load_student(first/"students"/kind))

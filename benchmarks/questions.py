@@ -13,7 +13,7 @@ import pandas as pd
 from kd_nb.analysis import temperatures
 from kd_nb.calibration import apply_temperature, reliability_bins
 from kd_nb.core import write_json
-from kd_nb.pipeline import read_config, read_run
+from kd_nb.run import Run
 
 TABLES = ("confidence", "overlap", "differences", "correlation", "most-confused")
 QUESTIONS = ("right-by-one", "sure-by-one", "only-teacher-right", "only-teacher-sure")
@@ -28,8 +28,8 @@ def main():
     p.add_argument("--out", type=Path, default=Path("."))
     p.add_argument("--examples", type=int, default=2)
     args = p.parse_args()
-    for run in args.runs:
-        task, tables = read_config(run)["task"], {name: pd.read_csv(run/f"errors/dev-{name}.csv") for name in (*TABLES, *QUESTIONS, "most-confident")}
+    for run in map(Run, args.runs):
+        task, tables = run.settings.task, {name: pd.read_csv(run/f"errors/dev-{name}.csv") for name in (*TABLES, *QUESTIONS, "most-confident")}
         found = {name: records(tables[name].drop(columns="example", errors="ignore").round(6)) for name in TABLES}
         found["sentences"] = {name: len(tables[name]) if name.startswith("only") else tables[name].groupby("only").size().to_dict() for name in QUESTIONS}
         found["examples"] = {name: records(tables[name].head(args.examples).round(2)) for name in QUESTIONS}
@@ -37,7 +37,7 @@ def main():
         found["examples"]["most confident mistakes"] = records(most[most.kind == "most confident mistakes"].groupby("model", sort=False).head(args.examples).drop(columns="kind").round(2))
         write_json(args.out/f"errors-{task}.json", found)
         t, bins = temperatures(run), []
-        for name, table in read_run(run).items():
+        for name, table in run.predictions().items():
             for how, scored in (("as it is", table), ("at its temperature", apply_temperature(table, t[name]) if t[name] > 0 else None)):
                 if scored is not None: bins.append(reliability_bins(scored).assign(model=name, how=how))
         write_json(args.out/f"reliability-{task}.json", records(pd.concat(bins).round(4)))

@@ -1,4 +1,4 @@
-"""The study in small: teacher, distilled BiLSTM and hard-label twin on one real task, several seeds, one table.
+"""The study in small: teacher, distilled BiLSTM and gold-label baseline on one real task, several seeds, one table.
 
     KD_NB_DATA=~/data python benchmarks/real_data.py --task sara --save nbs/saved/sara.json
     KD_NB_DATA=~/data python benchmarks/real_data.py --task sst2 --max-train 8000 --epochs 10 --save nbs/saved/sst2.json
@@ -16,7 +16,8 @@ from scipy import stats
 
 from kd_nb.core import read_json
 from kd_nb.data import score
-from kd_nb.pipeline import Settings, run_pipeline
+from kd_nb.pipeline import run_pipeline
+from kd_nb.settings import Settings
 
 
 HARD = "bilstm-hard"

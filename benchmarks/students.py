@@ -10,17 +10,18 @@ training sentences (no augmentation). Soft cross-entropy is at T = 1. Runs and s
 on; an interval resamples dev sentences and averages the seeds in each draw.
 """
 import argparse, json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from datasets import load_from_disk
 
-from kd_nb.core import read_json, whole
+from kd_nb.core import atomic, read_json
 from kd_nb.data import score
-from kd_nb.pipeline import Settings, load_data, predict_splits, resolve, run_pipeline, train_student
+from kd_nb.pipeline import loss_of, predict_splits, resolve, run_pipeline, train_student
+from kd_nb.run import ModelRef, Run
+from kd_nb.settings import Settings
 from kd_nb.speed import baselines
-from kd_nb.students import load_student
-from kd_nb.teacher import load_teacher, minilm_folder
+from kd_nb.teacher import load_teacher
 from kd_nb.training import predictions
 from real_data import interval, read_predictions
 
@@ -36,16 +37,17 @@ def students(base: Settings, run: Path, arms: dict):
     "Dev predictions of all arms and of the simple models, into the run's `predictions/`."
     missing = [name for name in (*arms, "tf-idf", "static") if not (run/"predictions"/f"{name}-dev.parquet").exists()]
     if not missing: return
-    task, teacher, transfer = load_data(base), load_teacher(run/"teacher"), load_from_disk(run/"transfer")
+    opened, teacher = Run(run), load_teacher(run/"teacher")
+    task, transfer = opened.task, opened.transfer
     for name in [n for n in missing if n in arms]:
-        s = Settings(**base.__dict__ | dict(student=name.split("-")[0]) | arms[name])
-        config, _, loss = resolve(s, task)
-        train_student(task, config, loss, teacher, transfer, run, name)
-        predict_splits(load_student(run/"students"/name), task, run, name)
+        ref = ModelRef(*name.split("-", 1))
+        opened.config = resolve(replace(base, student=ref.name, **arms[name]), task)
+        train_student(opened, ref, teacher, transfer, loss_of(opened.config))
+        predict_splits(opened, ref, opened.load(ref))
     if "static" in missing or "tf-idf" in missing:
         dev = task.splits["dev"]
-        for name, model in baselines(task, load_teacher(minilm_folder(), task.labels)).items():
-            with whole(run/"predictions"/f"{name}-dev.parquet") as part: predictions(dev["sentence"][:], model.logits(dev["sentence"][:]), task.labels, dev["label"][:]).to_parquet(part)
+        for name, model in baselines(task, load_teacher("minilm", task.labels)).items():
+            with atomic(run/"predictions"/f"{name}-dev.parquet") as part: predictions(dev["sentence"][:], model.logits(dev["sentence"][:]), task.labels, dev["label"][:]).to_parquet(part)
 
 
 def row(metric, runs, model, teacher):

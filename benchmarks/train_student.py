@@ -13,7 +13,7 @@ from kd_nb.data import load_task
 from kd_nb.distil import distil
 from kd_nb.losses import make_loss
 from kd_nb.students import MODES, make_student
-from kd_nb.teacher import load_teacher, minilm_folder
+from kd_nb.teacher import load_teacher
 from kd_nb.training import Batches, only_rows
 
 BATCH, LR, CLIP = 32, 5e-4, 30.  # the study's, in all three loops; all decay the learning rate to 0 without a warm-up
@@ -131,7 +131,7 @@ def main():
     task = load_task(getattr(args, "task", "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"))
     train, select = task.splits["train"], task.splits["dev"].select(range(32))  # few, as the others score nothing
     transfer = transfer_set(train.select(range(min(args.n or len(train), len(train)))), len(task.labels))
-    student = partial(new_student, load_teacher(minilm_folder(), task.labels), args.mode)
+    student = partial(new_student, load_teacher("minilm", task.labels), args.mode)
     check_same_loss(student(), transfer)
     peak, epochs = gemm_rate(), args.epochs + 1
     runs = {"kd_nb": ours(student(), transfer, select, epochs), "plain PyTorch": plain(student(), transfer, epochs)}

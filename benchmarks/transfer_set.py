@@ -34,7 +34,7 @@ def stand_in(words):
 def one(n, folder):
     "Make, label and open a set of n sentences; print what it took, in seconds and GB."
     from datasets import disable_progress_bars, load_from_disk
-    from kd_nb.augment import Sieve, generate
+    from kd_nb.augment import SentenceFilter, generate
     from kd_nb.data import load_task
     from kd_nb.training import Batches
     from kd_nb.transfer import join_sentences, label_sentences, targets
@@ -49,7 +49,7 @@ def one(n, folder):
         nonlocal start
         times.append(time.perf_counter() - start); start = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    augmented = generate(write, n, Sieve({"train": train["sentence"]}), "lm", folder/"chunks")
+    augmented = generate(write, n, SentenceFilter({"train": train["sentence"]}), "lm", folder/"chunks")
     augmented.save_to_disk(folder/"augment"); augmented = load_from_disk(folder/"augment"); lap()
     label_sentences(teacher, join_sentences(train, augmented), folder/"shards").save_to_disk(folder/"transfer"); lap()
     transfer = load_from_disk(folder/"transfer")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kd_nb.core import read_json, whole
+from kd_nb.core import atomic, read_json
+from kd_nb.run import Run
 from kd_nb.speed import threads
 from kd_nb.students import MODES, make_student, student_size, word_vectors
 from kd_nb.tuning import config_of, fastest, measure_range, open_base
@@ -27,7 +28,7 @@ KEPT = dict(warmup_ratio=0., decay=False, batch_size=32, embeddings="wordpiece",
 
 
 def write(table: pd.DataFrame, path: Path):
-    with whole(path) as part: table.round(5).to_csv(part, index=False)
+    with atomic(path) as part: table.round(5).to_csv(part, index=False)
     print(f"{path}: {len(table)} rows")
 
 
@@ -61,7 +62,7 @@ def architecture(r) -> tuple:
 def retime(run: Path, out: Path, task: str, rounds: int):
     paths = [p for n in ("bilstm", "bert", "joint") if (p := out/f"tuning-{task}-{n}.csv").exists()]
     tables = {p: pd.read_csv(p, dtype=dict(width=str)) for p in paths}
-    base, wanted = open_base(run, "bilstm"), sorted({architecture(r) for t in tables.values() for r in t[t.ms.notna()].itertuples()})
+    base, wanted = open_base(Run(run), "bilstm"), sorted({architecture(r) for t in tables.values() for r in t[t.ms.notna()].itertuples()})
     sentences, passes = base.task.splits["select"]["sentence"][:], []
     vectors = {e: word_vectors(e, base.teacher, base.transfer["sentence"][:]) for e in ("wordpiece", "word")}
     for _ in range(2):
@@ -81,12 +82,11 @@ def retime(run: Path, out: Path, task: str, rounds: int):
 
 
 def ranges(run: Path, out: Path, task: str):
-    base, curves = open_base(run, "bert"), []
+    base, curves = open_base(Run(run), "bert"), []
     for size in SIZES:
-        config, loss = config_of(base, KEPT | size | dict(lr=1.))
-        with threads(1): curve = measure_range(base, config, loss)
+        with threads(1): curve = measure_range(base, config_of(base, KEPT | size | dict(lr=1.)))
         curves.append(curve.assign(**size)[["width", "layers", "lr", "loss"]])
-    with whole(out/f"tuning-{task}-range.csv") as part: pd.concat(curves).to_csv(part, index=False, float_format="%.6g")
+    with atomic(out/f"tuning-{task}-range.csv") as part: pd.concat(curves).to_csv(part, index=False, float_format="%.6g")
 
 
 def dev(trials: list[Path], out: Path):

@@ -7,10 +7,9 @@ For each set of perturbations: `perturbed-<set>.csv`, all its sentences scored b
 import argparse
 from pathlib import Path
 
-from kd_nb.analysis import model_of
 from kd_nb.core import write_json
-from kd_nb.pipeline import read_config, student_names
 from kd_nb.report import explain
+from kd_nb.run import TEACHER, Run
 from kd_nb.why import perturbed, prefix_curve, read_perturbations
 
 
@@ -19,8 +18,8 @@ def main():
     p.add_argument("runs", nargs="+", help="SET=FOLDER")
     p.add_argument("--out", type=Path, default=Path("."))
     args = p.parse_args()
-    for name, folder in ((n, Path(f)) for n, f in (r.split("=", 1) for r in args.runs)):
-        models = {m: model_of(folder, m) for m in ("teacher", *student_names(read_config(folder))["distilled"])}
+    for name, run in ((n, Run(f)) for n, f in (r.split("=", 1) for r in args.runs)):
+        models = {str(ref): run.load(ref) for ref in (TEACHER, *run.distilled)}
         table = read_perturbations(name)
         scored = perturbed(models, table)
         scored.round(4).to_csv(args.out/f"perturbed-{name}.csv", index=False)

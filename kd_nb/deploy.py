@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 from . import onnx_student
-from .core import whole
+from .core import atomic
 from .onnx_student import OnnxStudent
 from .students import BiLSTM, BertStudent, WordVectors
 from .training import MAX_LENGTH, SentenceClassifier
@@ -139,7 +139,7 @@ def export_student(
     "Write a student as a folder that answers without torch: `model.onnx`, `tokenizer.json`, `config.json`, `predict.py`."
     folded = fold(student.to("cpu"))
     graph = lstm_graph(folded) if isinstance(student, BiLSTM) else bert_graph(folded)
-    with whole(folder) as part:
+    with atomic(folder) as part:
         part.mkdir()
         write_graph(graph, part/"model.onnx", int8)
         tokenizer = Tokenizer.from_str(student.tokenizer.to_str())

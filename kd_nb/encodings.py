@@ -16,7 +16,7 @@ import numpy as np, torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
-from .core import KdError, check_name, progress, read_json, whole, write_json
+from .core import KdError, atomic, check_name, progress, read_json, write_json
 from .losses import hooked
 from .students import BertStudent, BiLSTM
 from .teacher import Teacher
@@ -148,7 +148,7 @@ def encode(
     about = dict(pooling=check_name(pooling, POOLINGS, "pooling"), sentences=lines, model=digest or weights_digest(model))
     if not folder.exists():
         if not isinstance(model, Table): model.eval()
-        with whole(folder) as part:
+        with atomic(folder) as part:
             part.mkdir()
             _write(model, model.tokenise(sentences), part, pooling, batch_size, label)
             write_json(part/"about.json", about | dict(layers=len(list(part.glob("layer-*.npy")))))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Sequence
 from urllib.request import urlopen
 import numpy as np, pandas as pd
-from .core import KdError, cache_folder, check_name, check_seed, whole
+from .core import KdError, atomic, cache_folder, check_name, check_seed
 from .encodings import encode, weights_digest
 from .grammar import SPLITS, make_task
 from .probe import GRID, chosen, probe
@@ -82,7 +82,7 @@ def official_file(
     except (OSError, HTTPException) as e:
         raise KdError(f"{FILES[task]} cannot be fetched ({type(e).__name__}): go online, put SentEval's files into a folder "
                       "and name that with --suite, or use --suite made") from e
-    with whole(path) as part: part.write_bytes(content)
+    with atomic(path) as part: part.write_bytes(content)
     return path
 
 # %% ../nbs/08_probing.ipynb #cell-013
@@ -189,7 +189,7 @@ def probe_model(
             layers = encode(model, table.sentence.tolist(), folder/"encodings"/task, pooling, label=f"{name}: encoding for {task}", digest=digest)
         for is_control, path in missing.items():
             scores = probe(layers, control_labels(table) if is_control else table, seed, GRID[:1] if task == "WordContent" else GRID)
-            with whole(path) as part: scores.to_csv(part, index=False)
+            with atomic(path) as part: scores.to_csv(part, index=False)
             best = chosen(scores).sort_values("devacc", kind="stable", ascending=False).iloc[0]
             what = f"{task} (random labels)" if is_control else task
             print(f"{name}: {what}: {best.acc:.1f} at layer {best.layer:.0f} of {len(layers) - 1}", flush=True)

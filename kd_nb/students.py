@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEncoder, BertPooler
 from .core import KdError, check_name, pick_device, progress
-from .teacher import hub_reachable
+from .pretrained import hub_reachable
 from .training import MAX_LENGTH, SentenceClassifier, Tokens
 
 # %% ../nbs/06_students.ipynb #cell-006

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_LENGTH', 'OPTIMIZERS', 'Tokens', 'tokenise', 'Batches', 'only_rows', 'check_texts', 'count_parameters',
-           'SentenceClassifier', 'predictions', 'warmup_linear', 'save_state', 'load_state', 'Keeper', 'EpochSeed',
-           'Bar', 'make_optimizer', 'fit', 'lr_range', 'read_lr_range', 'plot_log']
+           'SentenceClassifier', 'predictions', 'warmup_linear', 'save_state', 'load_state', 'CheckpointCallback',
+           'EpochSeed', 'Bar', 'make_optimizer', 'fit', 'lr_range', 'read_lr_range', 'plot_log']
 
 # %% ../nbs/00a_training.ipynb #cell-003
 import json, time
@@ -22,7 +22,7 @@ from fastai.callback.training import GradientClip
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from .core import Facts, KdError, check_name, check_seed, progress, some, whole
+from .core import Facts, KdError, atomic, check_name, check_seed, progress, some
 
 # %% ../nbs/00a_training.ipynb #cell-006
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def save_state(
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v for k, v in best.items()}
     for i, moments in opt.state_dict()["state"].items(): tensors |= {f"opt.{i}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
-    with whole(path) as part: save_file(tensors, part, metadata={"log": json.dumps(log)})
+    with atomic(path) as part: save_file(tensors, part, metadata={"log": json.dumps(log)})
 
 # %% ../nbs/00a_training.ipynb #cell-033
 def load_state(
@@ -222,7 +222,7 @@ def load_state(
     return parts["best"], log
 
 # %% ../nbs/00a_training.ipynb #cell-037
-class Keeper(Callback):
+class CheckpointCallback(Callback):
     "After each epoch: score the model, write the log, keep the best weights, save the state."
     def __init__(self, score, folder, label, after):
         self.score, self.folder, self.label, self.after = score, Path(folder), label, after
@@ -237,7 +237,7 @@ class Keeper(Callback):
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.log.append(dict(epoch=self.epoch + 1, loss=loss, score=score, seconds=time.perf_counter() - self.start))
         save_state(self.folder/"state.safetensors", self.model, self.opt.opt, self.best, self.log)
-        with whole(self.folder/"log.csv") as part: pd.DataFrame(self.log).to_csv(part, index=False)
+        with atomic(self.folder/"log.csv") as part: pd.DataFrame(self.log).to_csv(part, index=False)
         self.say()
         if self.after: self.after(self.log)
     def say(self):
@@ -285,7 +285,7 @@ def fit(
     after_epoch: Callable[[list[dict]], None] | None = None,  # is shown the log so far, when it is safe on disk; may raise
 ) -> pd.DataFrame:           # a row an epoch: epoch (from 1), loss (mean over batches), score, seconds
     "Train `model` with AdamW (or Adadelta), warm-up, decay and clipping; keep the best epoch; continue a killed run."
-    state, keeper = Path(folder)/"state.safetensors", Keeper(score, folder, label, after_epoch)
+    state, keeper = Path(folder)/"state.safetensors", CheckpointCallback(score, folder, label, after_epoch)
     learn = Learner(DataLoaders(Bar(batches, label), []), model, loss_func=loss, default_cbs=False,
         opt_func=partial(OptimWrapper, **make_optimizer(optimizer, betas), weight_decay=weight_decay),
         cbs=[TrainEvalCallback(), EpochSeed(seed), ParamScheduler({"lr": warmup_linear(lr, warmup_ratio, decay)}), GradientClip(clip), keeper])

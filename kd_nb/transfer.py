@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from datasets import Dataset, Features, Sequence, Value, concatenate_datasets, load_from_disk
 from .augment import origin_colours
-from .core import KdError, cache_folder, fast_bf16, processes, progress, whole
+from .core import KdError, atomic, cache_folder, fast_bf16, processes, progress
 from .data import metric_label
 from .training import SentenceClassifier
 
@@ -115,7 +115,7 @@ def label_sentences(
     for i in progress(mine, "teacher labels", unit, len(shards[0]), sum(len(shards[i]) for i in mine)):
         rows = sentences.select(shards[i])[:]
         labelled = Dataset.from_dict(rows | dict(logits=cached_logits(teacher, rows["sentence"], cache)), features=features)
-        with whole(path(i)) as part: labelled.save_to_disk(part)
+        with atomic(path(i)) as part: labelled.save_to_disk(part)
     state.wait_for_everyone()
     return concatenate_datasets([load_from_disk(path(i)) for i in range(len(shards))])
 

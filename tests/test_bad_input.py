@@ -55,7 +55,7 @@ def test_label_that_only_dev_has(kd_nb, tmp_path):
     (["--task", "mini-intents", "--mode", "statik"], ["did you mean 'static'?"]),
     (["--task", "mini-intents", "--metric", "f1"], ["unknown metric 'f1'"]),
     (["--task", "mini-intents", "--temperature", "0"], ["--temperature must be above 0"]),
-    (["--task", "mini-intents", "--alpha", "2"], ["--alpha must lie between 0 and 1"]),
+    (["--task", "mini-intents", "--alpha", "2"], ["--alpha must be at least 0 and at most 1"]),
     (["--task", "mini-intents", "--epochs", "0"], ["--epochs must be above 0"]),
     (["--task", "mini-intents", "--max-train", "3"], ["--max-train 3"]),
     (["--task", "mini-intents", "--seed", "-1"], ["--seed must be a whole number"]),

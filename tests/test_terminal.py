@@ -81,7 +81,7 @@ def test_the_main_job(demo):
 def test_the_table_breaks_no_word(demo):
     "On 80 columns every cell of the main table is to be read, scores beside their intervals."
     import json
-    from kd_nb.pipeline import results_table
+    from kd_nb.run import results_table
     table = results_table(json.loads((demo[0]/"runs/demo/metrics.json").read_text()))
     lines = left_behind(demo[2])
     text = "\n".join(lines)

@@ -97,11 +97,11 @@ def test_each_process_makes_its_share(tmp_path):
     (tmp_path/"share.py").write_text("""
 import os, pandas as pd
 from pathlib import Path
-from kd_nb.augment import Sieve, generate
+from kd_nb.augment import SentenceFilter, generate
 def write(chunk, size):
     Path(f"chunk-{chunk}-by-{os.environ['RANK']}").touch()
     return pd.DataFrame({"sentence": [f"{chunk} {i}" for i in range(size)]})
-made = generate(write, 400, Sieve({}), "rules", "chunks", chunk_size=50)
+made = generate(write, 400, SentenceFilter({}), "rules", "chunks", chunk_size=50)
 Path(f"made-by-{os.environ['RANK']}").write_text("\\n".join(made["sentence"]))
 """)
     r = subprocess.run([*LAUNCH, "share.py"], cwd=tmp_path, env=environment(tmp_path, "share"), text=True, capture_output=True, timeout=300)
@@ -133,8 +133,8 @@ def test_masked_language_model_of_the_teacher(kd_nb, tmp_path):
     "A teacher with a head for masked words (tiny, of random weights) replaces words; what is made goes to the same teacher's labels."
     import torch
     from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
-    from kd_nb.teacher import minilm_folder
-    tokenizer = BertTokenizerFast.from_pretrained(minilm_folder())
+    from kd_nb.pretrained import packaged_folder
+    tokenizer = BertTokenizerFast.from_pretrained(packaged_folder("minilm"))
     torch.manual_seed(0)
     config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
     BertForMaskedLM(config).save_pretrained(tmp_path/"bert"); tokenizer.save_pretrained(tmp_path/"bert")

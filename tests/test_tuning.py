@@ -4,6 +4,7 @@ import os, re, shlex, signal, subprocess
 import pandas as pd, pytest
 
 from kd_nb.core import read_json, write_json
+from kd_nb.run import Run
 from kd_nb.tuning import open_base, open_study
 
 from conftest import COMMAND
@@ -83,7 +84,7 @@ def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, kd_nb, tm
 
 
 def test_who_comes_too_late_is_told(labelled, kd_nb):
-    base = open_base(labelled, name="late", epochs=2)
+    base = open_base(Run(labelled), name="late", epochs=2)
     with base.lock("search-0"):  # another process is at the only trial
         open_study(base).ask()
         r = kd_nb("tune", "runs/r", "--trials", "1", "--epochs", "2", "--name", "late")
