@@ -11,7 +11,7 @@ import numpy as np, pandas as pd, torch
 from kd_nb.encodings import encode
 from kd_nb.grammar import make_task
 from kd_nb.probe import GRID, Part, chosen, probe, train_plain
-from kd_nb.students import make_student, student_size
+from kd_nb.students import STUDENTS, make_student
 from kd_nb.teacher import load_teacher
 
 
@@ -38,7 +38,7 @@ def main():
     p.add_argument("--student", action="store_true", help="the layers of an untrained small BERT, 204 units wide, instead of MiniLM's 384")
     args = p.parse_args()
     model = load_teacher("minilm", ["-", "+"])
-    if args.student: model = make_student(model, "bert", **student_size("bert", "1"))
+    if args.student: model = make_student(model, "bert", **STUDENTS["bert"].sizes())
     print(f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers}, {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings, {torch.get_num_threads()} threads")
     for task in args.tasks:
         table, times, scores = make_task(task, (args.n_train, args.n_eval, args.n_eval)), [], []

@@ -12,9 +12,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from kd_nb.data import load_task
 from kd_nb.distil import distil
 from kd_nb.losses import make_loss
-from kd_nb.students import MODES, make_student
+from kd_nb.students import make_student
 from kd_nb.teacher import load_teacher
 from kd_nb.training import Batches, only_rows
+from kd_nb.vectors import MODES
 
 BATCH, LR, CLIP = 32, 5e-4, 30.  # the study's, in all three loops; all decay the learning rate to 0 without a warm-up
 torch.set_num_threads(1)

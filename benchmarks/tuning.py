@@ -20,8 +20,9 @@ import pandas as pd
 from kd_nb.core import atomic, read_json
 from kd_nb.run import Run
 from kd_nb.speed import threads
-from kd_nb.students import MODES, make_student, student_size, word_vectors
+from kd_nb.students import STUDENTS, make_student
 from kd_nb.tuning import config_of, fastest, measure_range, open_base
+from kd_nb.vectors import MODES, word_vectors
 
 SIZES = [dict(width=w, layers=n) for w, n in (("1", 5), ("1", 8), ("2", 5))]  # for `range`, with what the exploration of BERT kept:
 KEPT = dict(warmup_ratio=0., decay=False, batch_size=32, embeddings="wordpiece", mode="multichannel")
@@ -69,7 +70,7 @@ def retime(run: Path, out: Path, task: str, rounds: int):
         passes.append({})
         for kind, width, layers, embeddings, copies in wanted:
             mode = next(m for m, trained in MODES.items() if len(trained) == copies)
-            student = make_student(base.teacher, kind, vectors[embeddings], mode=mode, **student_size(kind, width, layers))
+            student = make_student(base.teacher, kind, vectors[embeddings], mode=mode, **STUDENTS[kind].sizes(width, layers))
             passes[-1][kind, width, layers, embeddings, copies] = fastest(student, sentences, rounds)
     for key in wanted: print(*key, "ms in each pass:", *(round(p[key], 3) for p in passes))
     apart = pd.Series([abs(passes[0][k] / passes[1][k] - 1) for k in wanted])

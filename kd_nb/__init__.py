@@ -1,5 +1,17 @@
 __version__ = "0.1.0"
 
+_HERE = {"Run": "run", "Settings": "settings", "run_pipeline": "pipeline", "load_student": "students"}
+
+
+def __getattr__(name):
+    # The front door: `from kd_nb import Run` imports what it needs, `import kd_nb` alone imports nothing.
+    if name not in _HERE: raise AttributeError(f"module 'kd_nb' has no attribute '{name}'")
+    from importlib import import_module
+    return getattr(import_module(f"kd_nb.{_HERE[name]}"), name)
+
+
+def __dir__(): return [*globals(), *_HERE]
+
 
 def _without_torchvision():
     # fastai asks for torchvision. Beside a CPU build of torch its usual build does not load, and then transformers does not

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Iterator
 import pandas as pd
-from fastcore.basics import patch
 from nltk.tree import Tree
 from .core import KdError, progress
 
@@ -116,8 +115,8 @@ def verbs(subject: str | None = None, object: str | None = None, transitive: boo
 # %% ../nbs/07a_grammar.ipynb #cell-014
 def leaf(tag: str, word: str) -> Tree: return Tree(tag, [word])
 
-class Grammar:
-    "Draws phrases; every choice comes from `rng`."
+class _Phrases:
+    "Draws the parts of a clause."
     def __init__(self, rng: random.Random, p: float = 0.3, extras: float = 0.3): self.rng, self.p, self.extras = rng, p, extras
 
     def maybe(self, share: float) -> bool: return self.rng.random() < share
@@ -152,36 +151,34 @@ class Grammar:
         return leaf("VBZ", verb.third) if number == "sg" else leaf("VBP", verb.base)
 
 # %% ../nbs/07a_grammar.ipynb #cell-015
-@patch
-def relative(self: Grammar, kind: str, number: str, depth: int) -> Tree:
-    "A relative clause about such a thing: as the subject of its verb, or as the object."
-    who = Tree("WHNP", [leaf("WP", "who") if kind == "person" else leaf("WDT", "that")])
-    if verbs(kind) and (self.maybe(0.5) or not verbs(object=kind)):
-        return Tree("SBAR", [who, Tree("S", [self.verb_phrase(self.verb(kind), self.tense(), number, depth)])])
-    verb, other = self.verb(object=kind), self.number()
-    return Tree("SBAR", [who, Tree("S", [self.noun_phrase(verb.subject, other, depth), Tree("VP", [self.form(verb, self.tense(), other)])])])
+class Grammar(_Phrases):
+    "Draws clauses; every choice comes from `rng`."
+    def relative(self, kind: str, number: str, depth: int) -> Tree:
+        "A relative clause about such a thing: as the subject of its verb, or as the object."
+        who = Tree("WHNP", [leaf("WP", "who") if kind == "person" else leaf("WDT", "that")])
+        if verbs(kind) and (self.maybe(0.5) or not verbs(object=kind)):
+            return Tree("SBAR", [who, Tree("S", [self.verb_phrase(self.verb(kind), self.tense(), number, depth)])])
+        verb, other = self.verb(object=kind), self.number()
+        return Tree("SBAR", [who, Tree("S", [self.noun_phrase(verb.subject, other, depth), Tree("VP", [self.form(verb, self.tense(), other)])])])
 
-@patch
-def verb_phrase(self: Grammar, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None, finite: Tree | None = None) -> Tree:
-    "A verb with what it asks for, perhaps with an adverb or a place."
-    parts = [finite or self.form(verb, tense, number)]
-    if verb.object == "clause": return Tree("VP", parts + [Tree("SBAR", [leaf("IN", "that"), self.clause(max(depth - 1, 0))])])
-    if verb.object: parts.append(self.noun_phrase(verb.object, object[1] if object else self.number(), depth, object and object[0]))
-    if self.maybe(self.extras): parts.append(Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
-    return Tree("VP", parts)
+    def verb_phrase(self, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None, finite: Tree | None = None) -> Tree:
+        "A verb with what it asks for, perhaps with an adverb or a place."
+        parts = [finite or self.form(verb, tense, number)]
+        if verb.object == "clause": return Tree("VP", parts + [Tree("SBAR", [leaf("IN", "that"), self.clause(max(depth - 1, 0))])])
+        if verb.object: parts.append(self.noun_phrase(verb.object, object[1] if object else self.number(), depth, object and object[0]))
+        if self.maybe(self.extras): parts.append(Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
+        return Tree("VP", parts)
 
-@patch
-def subject_and_verb(self: Grammar, depth: int, tense: str | None = None, verb: Verb | None = None,
-                     subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
-    "The two parts of a clause; what is given is used, the rest is drawn."
-    if verb is None:
-        if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
-        else: verb = self.verb(subject and subject[0].kind, object and object[0].kind)
-    number = subject[1] if subject else self.number()
-    return [self.noun_phrase(verb.subject, number, depth, subject and subject[0]), self.verb_phrase(verb, tense or self.tense(), number, depth, object)]
+    def subject_and_verb(self, depth: int, tense: str | None = None, verb: Verb | None = None,
+                         subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
+        "The two parts of a clause; what is given is used, the rest is drawn."
+        if verb is None:
+            if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
+            else: verb = self.verb(subject and subject[0].kind, object and object[0].kind)
+        number = subject[1] if subject else self.number()
+        return [self.noun_phrase(verb.subject, number, depth, subject and subject[0]), self.verb_phrase(verb, tense or self.tense(), number, depth, object)]
 
-@patch
-def clause(self: Grammar, depth: int, **features) -> Tree: return Tree("S", self.subject_and_verb(depth, **features))
+    def clause(self, depth: int, **features) -> Tree: return Tree("S", self.subject_and_verb(depth, **features))
 
 # %% ../nbs/07a_grammar.ipynb #cell-020
 def _opening(g): return Tree("ADVP", [leaf("RB", g.rng.choice(OPENING))])

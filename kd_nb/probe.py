@@ -10,7 +10,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Sequence
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
-from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 from .core import KdError, pick_device, progress
@@ -23,7 +22,7 @@ def _uniform(rng: torch.Generator, fan_in: int, *shape: int) -> Tensor:
     "Where `nn.Linear` starts."
     return (2 * torch.rand(shape, generator=rng) - 1) * fan_in ** -0.5
 
-class Bank:
+class _Weights:
     "Probes of several layers and settings as one model; every tensor has the layers first."
     def __init__(self,
         n_layers: int, dim: int,  # of the vectors
@@ -49,108 +48,104 @@ class Bank:
         return [i for g in self.groups for i in g]
 
 # %% ../nbs/07d_probe.ipynb #2150fefd
-@patch
-def _start(self: Bank, n_layers: int, dim: int, rng: torch.Generator):
-    "Weights as `nn.Linear` has them at first, the same for every layer."
-    units, wide = sum(width for width, _ in self.grid), [[self.grid[i][0] or dim for i in g] for g in self.groups]
-    inputs = [sum(self.grid[i][0] for i in g) or dim for g in self.groups]
-    def side_by_side(rows, fan_ins): return torch.cat([_uniform(rng, fan_in, 1, rows, self.n_classes) for fan_in in fan_ins], 2)
-    first = [_uniform(rng, dim, 1, dim, units), _uniform(rng, dim, 1, 1, units)]
-    second, bias = [side_by_side(n, w) for n, w in zip(inputs, wide)], [side_by_side(1, w) for w in wide]
-    self.first, self.second, self.bias = ([p.repeat(n_layers, 1, 1).to(self.device) for p in ps] for ps in (first, second, bias))
+class _Prepared(_Weights):
+    def _start(self, n_layers: int, dim: int, rng: torch.Generator):
+        "Weights as `nn.Linear` has them at first, the same for every layer."
+        units, wide = sum(width for width, _ in self.grid), [[self.grid[i][0] or dim for i in g] for g in self.groups]
+        inputs = [sum(self.grid[i][0] for i in g) or dim for g in self.groups]
+        def side_by_side(rows, fan_ins): return torch.cat([_uniform(rng, fan_in, 1, rows, self.n_classes) for fan_in in fan_ins], 2)
+        first = [_uniform(rng, dim, 1, dim, units), _uniform(rng, dim, 1, 1, units)]
+        second, bias = [side_by_side(n, w) for n, w in zip(inputs, wide)], [side_by_side(1, w) for w in wide]
+        self.first, self.second, self.bias = ([p.repeat(n_layers, 1, 1).to(self.device) for p in ps] for ps in (first, second, bias))
 
-@patch
-def _prepare(self: Bank, moments: dict[Tensor, tuple[Tensor, Tensor]], steps: int):
-    "What follows from the settings that are left: columns, dropout, blocks, gradients, and Adam's moments and counts of steps."
-    ends = np.cumsum([0] + [sum(self.grid[i][0] for i in g) for g in self.groups])
-    self.columns = [slice(a, b) for a, b in zip(ends, ends[1:])]
-    rate = torch.tensor([self.grid[i][1] for i in self.settings for _ in range(self.grid[i][0])], device=self.device)
-    self.undropped = int((rate > 0).cumsum(0).eq(0).sum())  # so many units come before the first with dropout
-    self.limit = (65536 * rate - 32768).round().to(torch.int16)[self.undropped:]
-    self.scale = 1 / (1 - rate[self.undropped:])
-    def block(group, rows): return torch.block_diag(*(torch.ones(self.grid[i][0] or rows, self.n_classes) for i in group))
-    self.blocks = [block(g, len(w[0])).to(self.device) for g, w in zip(self.groups, self.second)]
-    for p in self.parameters()[1:]: p.grad = torch.empty_like(p)  # the first one's is made anew at each step
-    self.moments, self.steps = moments, [torch.tensor(float(steps), device=self.device) for _ in self.parameters()]
-    self.buffers = {}
+    def _prepare(self, moments: dict[Tensor, tuple[Tensor, Tensor]], steps: int):
+        "What follows from the settings that are left: columns, dropout, blocks, gradients, and Adam's moments and counts of steps."
+        ends = np.cumsum([0] + [sum(self.grid[i][0] for i in g) for g in self.groups])
+        self.columns = [slice(a, b) for a, b in zip(ends, ends[1:])]
+        rate = torch.tensor([self.grid[i][1] for i in self.settings for _ in range(self.grid[i][0])], device=self.device)
+        self.undropped = int((rate > 0).cumsum(0).eq(0).sum())  # so many units come before the first with dropout
+        self.limit = (65536 * rate - 32768).round().to(torch.int16)[self.undropped:]
+        self.scale = 1 / (1 - rate[self.undropped:])
+        def block(group, rows): return torch.block_diag(*(torch.ones(self.grid[i][0] or rows, self.n_classes) for i in group))
+        self.blocks = [block(g, len(w[0])).to(self.device) for g, w in zip(self.groups, self.second)]
+        for p in self.parameters()[1:]: p.grad = torch.empty_like(p)  # the first one's is made anew at each step
+        self.moments, self.steps = moments, [torch.tensor(float(steps), device=self.device) for _ in self.parameters()]
+        self.buffers = {}
 
 # %% ../nbs/07d_probe.ipynb #cell-008
-@patch
-def _inputs(self: Bank, x: Tensor, h: Tensor, columns: slice) -> Tensor: return h[:, :, columns] if columns.stop > columns.start else x.float()
+class _Forward(_Prepared):
+    def _inputs(self, x: Tensor, h: Tensor, columns: slice) -> Tensor: return h[:, :, columns] if columns.stop > columns.start else x.float()
 
-@patch
-def hidden(self: Bank, x: Tensor, mask: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-    "Hidden units of all settings: float[n_layers, n, units]."
-    h = torch.add(torch.bmm(x, self.first[0].to(x.dtype)), self.first[1], out=out)
-    if mask is not None: h[:, :, self.undropped:].mul_(mask)
-    return h.sigmoid_()
+    def hidden(self, x: Tensor, mask: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        "Hidden units of all settings: float[n_layers, n, units]."
+        h = torch.add(torch.bmm(x, self.first[0].to(x.dtype)), self.first[1], out=out)
+        if mask is not None: h[:, :, self.undropped:].mul_(mask)
+        return h.sigmoid_()
 
-@patch
-def logits(self: Bank, x: Tensor, h: Tensor) -> Tensor:
-    "Float[n_layers, n, n_settings, n_classes]."
-    z = [torch.baddbmm(b, self._inputs(x, h, c), w) for w, b, c in zip(self.second, self.bias, self.columns)]
-    return torch.cat(z, 2).unflatten(2, (-1, self.n_classes))
+    def logits(self, x: Tensor, h: Tensor) -> Tensor:
+        "Float[n_layers, n, n_settings, n_classes]."
+        z = [torch.baddbmm(b, self._inputs(x, h, c), w) for w, b, c in zip(self.second, self.bias, self.columns)]
+        return torch.cat(z, 2).unflatten(2, (-1, self.n_classes))
 
-@patch
-def mask(self: Bank, n: int) -> Tensor:
-    "Dropout for n sentences, from 16 random bits a unit, for all units from the first that has some: float[n, units - undropped]."
-    count = n * len(self.limit)
-    words = torch.randint(-2**63, 2**63 - 1, (-(-count // 4),), generator=self.rng, device=self.device)
-    bits = words.view(torch.int16)[:count].view(n, -1)
-    return torch.ge(bits, self.limit, out=self.scale.new_empty(bits.shape)).mul_(self.scale)
-
-# %% ../nbs/07d_probe.ipynb #cell-009
-@patch
-def gradients(self: Bank, x: Tensor, y: Tensor, mask: Tensor):
-    "Put the gradient of all cross-entropies (mean over sentences, sum over probes) into `.grad`; `y` is one-hot, float[n, n_classes]."
-    shape = len(x), x.shape[1], self.first[0].shape[2]
-    if x.shape[1] not in self.buffers: self.buffers[x.shape[1]] = torch.empty(2, *shape, device=self.device)
-    h, dh = self.buffers[x.shape[1]]
-    self.hidden(x, mask, h)
-    d = self.logits(x, h).softmax(-1).sub_(y[:, None]).div_(x.shape[1]).flatten(2)
-    parts = d.split([w.shape[2] for w in self.second], 2)
-    for part, weight, bias, columns, block in zip(parts, self.second, self.bias, self.columns, self.blocks):
-        torch.sum(part, 1, keepdim=True, out=bias.grad)
-        torch.bmm(self._inputs(x, h, columns).transpose(1, 2), part, out=weight.grad)
-        if columns.stop > columns.start:
-            weight.grad.mul_(block)
-            torch.bmm(part, weight.transpose(1, 2), out=dh[:, :, columns])
-    torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
-    dh[:, :, self.undropped:].mul_(mask)
-    self.first[0].grad = torch.bmm(x.transpose(1, 2), dh.to(x.dtype)).float()
-    torch.sum(dh, 1, keepdim=True, out=self.first[1].grad)
-
-@patch
-def step(self: Bank, x: Tensor, y: Tensor):
-    "Learn from the vectors of one batch, `x` float[n_layers, n, dim], and its classes, `y` float[n, n_classes]."
-    self.gradients(x, y, self.mask(x.shape[1]))
-    means, squares = zip(*(self.moments[p] for p in self.parameters()))
-    # `torch.optim.Adam` without its class, which takes longer than the sum
-    adam(self.parameters(), [p.grad for p in self.parameters()], means, squares, [], self.steps, fused=True, amsgrad=False,
-         beta1=0.9, beta2=0.999, lr=1e-3, weight_decay=0., eps=1e-8, maximize=False)
+    def mask(self, n: int) -> Tensor:
+        "Dropout for n sentences, from 16 random bits a unit, for all units from the first that has some: float[n, units - undropped]."
+        count = n * len(self.limit)
+        words = torch.randint(-2**63, 2**63 - 1, (-(-count // 4),), generator=self.rng, device=self.device)
+        bits = words.view(torch.int16)[:count].view(n, -1)
+        return torch.ge(bits, self.limit, out=self.scale.new_empty(bits.shape)).mul_(self.scale)
 
 # %% ../nbs/07d_probe.ipynb #cell-013
-@patch
-def keep(self: Bank, layers: Tensor, settings: Tensor):
-    "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
-    left = {i for i, on in zip(self.settings, settings.tolist()) if on}
-    units = torch.tensor([i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
-    moments = {}
-    def cut(p, rows, columns):
-        def part(t): return (t[layers] if rows is None else t[layers][:, rows])[:, :, columns].contiguous()
-        new = part(p)
-        moments[new] = tuple(part(m) for m in self.moments[p])
-        return new
-    self.first = [cut(p, None, units) for p in self.first]
-    seconds = []
-    for group, weight, bias, columns in zip(self.groups, self.second, self.bias, self.columns):
-        kept = [i for i in group if i in left]
-        if not kept: continue
-        classes = torch.tensor([i in left for i in group for _ in range(self.n_classes)], device=self.device)
-        rows = units[columns] if columns.stop > columns.start else None
-        seconds.append((kept, cut(weight, rows, classes), cut(bias, None, classes)))
-    self.groups, self.second, self.bias = map(list, zip(*seconds))
-    self._prepare(moments, int(self.steps[0]))
+class _Shrinking(_Forward):
+    def keep(self, layers: Tensor, settings: Tensor):
+        "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
+        left = {i for i, on in zip(self.settings, settings.tolist()) if on}
+        units = torch.tensor([i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
+        moments = {}
+        def cut(p, rows, columns):
+            def part(t): return (t[layers] if rows is None else t[layers][:, rows])[:, :, columns].contiguous()
+            new = part(p)
+            moments[new] = tuple(part(m) for m in self.moments[p])
+            return new
+        self.first = [cut(p, None, units) for p in self.first]
+        seconds = []
+        for group, weight, bias, columns in zip(self.groups, self.second, self.bias, self.columns):
+            kept = [i for i in group if i in left]
+            if not kept: continue
+            classes = torch.tensor([i in left for i in group for _ in range(self.n_classes)], device=self.device)
+            rows = units[columns] if columns.stop > columns.start else None
+            seconds.append((kept, cut(weight, rows, classes), cut(bias, None, classes)))
+        self.groups, self.second, self.bias = map(list, zip(*seconds))
+        self._prepare(moments, int(self.steps[0]))
+
+# %% ../nbs/07d_probe.ipynb #cell-009
+class Bank(_Shrinking):
+    "Probes of several layers and settings as one model; every tensor has the layers first."
+    def gradients(self, x: Tensor, y: Tensor, mask: Tensor):
+        "Put the gradient of all cross-entropies (mean over sentences, sum over probes) into `.grad`; `y` is one-hot, float[n, n_classes]."
+        shape = len(x), x.shape[1], self.first[0].shape[2]
+        if x.shape[1] not in self.buffers: self.buffers[x.shape[1]] = torch.empty(2, *shape, device=self.device)
+        h, dh = self.buffers[x.shape[1]]
+        self.hidden(x, mask, h)
+        d = self.logits(x, h).softmax(-1).sub_(y[:, None]).div_(x.shape[1]).flatten(2)
+        parts = d.split([w.shape[2] for w in self.second], 2)
+        for part, weight, bias, columns, block in zip(parts, self.second, self.bias, self.columns, self.blocks):
+            torch.sum(part, 1, keepdim=True, out=bias.grad)
+            torch.bmm(self._inputs(x, h, columns).transpose(1, 2), part, out=weight.grad)
+            if columns.stop > columns.start:
+                weight.grad.mul_(block)
+                torch.bmm(part, weight.transpose(1, 2), out=dh[:, :, columns])
+        torch.ops.aten.sigmoid_backward.grad_input(dh, h, grad_input=dh)
+        dh[:, :, self.undropped:].mul_(mask)
+        self.first[0].grad = torch.bmm(x.transpose(1, 2), dh.to(x.dtype)).float()
+        torch.sum(dh, 1, keepdim=True, out=self.first[1].grad)
+
+    def step(self, x: Tensor, y: Tensor):
+        "Learn from the vectors of one batch, `x` float[n_layers, n, dim], and its classes, `y` float[n, n_classes]."
+        self.gradients(x, y, self.mask(x.shape[1]))
+        means, squares = zip(*(self.moments[p] for p in self.parameters()))
+        # `torch.optim.Adam` without its class, which takes longer than the sum
+        adam(self.parameters(), [p.grad for p in self.parameters()], means, squares, [], self.steps, fused=True, amsgrad=False,
+             beta1=0.9, beta2=0.999, lr=1e-3, weight_decay=0., eps=1e-8, maximize=False)
 
 # %% ../nbs/07d_probe.ipynb #cell-017
 @dataclass

@@ -220,7 +220,7 @@ class RunModels(RunData):
         return self/part
 
     def size(self, ref: ModelRef) -> tuple[str, str, int | None]:
-        "Kind, width and layers of a student, see `kd_nb.students.student_size`."
+        "Kind, width and layers of a student, see `sizes` of its kind."
         s = self.settings
         return (s.assistant, s.assistant_width or "1", None) if ref.name == "assistant" else (ref.name, s.width, s.layers)
 

@@ -16,9 +16,12 @@ from .augment import AUGMENTS, LMS
 from .core import KdError, check_name, check_seed
 from .data import METRICS, TASKS
 from .losses import LOSSES
-from .students import BERT_WIDTHS, EMBEDDINGS, MODES, STUDENTS
+from .state_losses import STATE_LOSSES
+from .student import WIDTHS
+from .students import STUDENTS
 from .teacher import TEACHERS
 from .training import OPTIMIZERS
+from .vectors import EMBEDDINGS, MODES
 
 # %% ../nbs/09d_settings.ipynb #set-07
 @dataclass(frozen=True)
@@ -130,10 +133,11 @@ class Settings:
         "bilstm", STUDENT, f"{', '.join(STUDENTS)}, or several with commas between, e.g. bilstm,bert",
         names=STUDENTS, what="student", several=True)
     width: str = option(
-        "1", STUDENT, f"its width as a factor: {', '.join(BERT_WIDTHS)}; for bert also teacher: as wide as a BERT teacher, "
+        "1", STUDENT, f"its width as a factor: {', '.join(WIDTHS)}; for bert also teacher: as wide as a BERT teacher, "
         "whose every k-th layer it starts from", tuned=True)
     layers: int | None = option(
-        None, STUDENT, "its layers; 1 for bilstm and 5 for bert where not given", bounds=POSITIVE, tuned=True)
+        None, STUDENT, f"its layers; {' and '.join(f'{made.usual_layers} for {kind}' for kind, made in STUDENTS.items())} where not given",
+        bounds=POSITIVE, tuned=True)
     embeddings: str = option(
         "wordpiece", STUDENT, "its word vectors: wordpiece (the teacher's), word (whole words, as the teacher reads them), scratch, "
         "or a file of word2vec, GloVe or fastText vectors", names=EMBEDDINGS, path=True, tuned=True)
@@ -151,6 +155,11 @@ class Settings:
     temperature: float = option(1.0, TRAINING, "of --loss soft", bounds=POSITIVE)
     alpha: float = option(0.0, TRAINING, "weight of gold labels beside the teacher's, 0 to 1", bounds=dict(at_least=0, at_most=1))
     noise: float = option(0.0, TRAINING, "standard deviation of the noise on teacher logits", bounds=dict(at_least=0))
+    state_loss: str | None = option(
+        None, TRAINING, f"what it follows inside the teacher beside the logits: {', '.join(STATE_LOSSES)}; a BERT student of a BERT teacher",
+        names=STATE_LOSSES, what="state loss")
+    state_weight: float | None = option(
+        None, TRAINING, "weight of --state-loss beside the loss on logits; 1 where not given", bounds=POSITIVE, goes_with="state_loss")
     lr: float | None = option(
         None, TRAINING, "the student's highest learning rate; chosen by student and size of the transfer set where not given, "
         "as are the next four", bounds=POSITIVE, tuned=True)

@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 from .core import progress
 from .data import metric_label, score
-from .students import vectors_of_teacher
 from .training import SentenceClassifier, Tokens, tokenise
+from .vectors import vectors_of_teacher
 
 # %% ../nbs/06c_speed.ipynb #cell-006
 class StaticVectors:

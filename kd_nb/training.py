@@ -282,13 +282,15 @@ def fit(
     clip: float = 1.0,       # largest L2 norm of the whole gradient
     seed: int = 0,           # shuffling and dropout
     label: str = "training",  # name in progress lines
-    after_epoch: Callable[[list[dict]], None] | None = None,  # is shown the log so far, when it is safe on disk; may raise
+    after_epoch: Callable[[list[dict]], None] | None = None,  # is shown the log so far, when it is safe; may raise
+    cbs: Sequence[Callback] = (),  # further callbacks of fastai's
 ) -> pd.DataFrame:           # a row an epoch: epoch (from 1), loss (mean over batches), score, seconds
     "Train `model` with AdamW (or Adadelta), warm-up, decay and clipping; keep the best epoch; continue a killed run."
     state, keeper = Path(folder)/"state.safetensors", CheckpointCallback(score, folder, label, after_epoch)
+    schedule = ParamScheduler({"lr": warmup_linear(lr, warmup_ratio, decay)})
     learn = Learner(DataLoaders(Bar(batches, label), []), model, loss_func=loss, default_cbs=False,
         opt_func=partial(OptimWrapper, **make_optimizer(optimizer, betas), weight_decay=weight_decay),
-        cbs=[TrainEvalCallback(), EpochSeed(seed), ParamScheduler({"lr": warmup_linear(lr, warmup_ratio, decay)}), GradientClip(clip), keeper])
+        cbs=[TrainEvalCallback(), EpochSeed(seed), schedule, GradientClip(clip), keeper, *cbs])
     learn.create_opt()
     if state.exists():
         keeper.best, keeper.log = load_state(state, model, learn.opt.opt)
