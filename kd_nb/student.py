@@ -91,6 +91,7 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
         project: int | None = None,  # size of the word vectors after a trained linear layer; None: no such layer
     ):
         super().__init__()
+        if isinstance(tokenizer, str): tokenizer = Tokenizer.from_str(tokenizer)  # the mixin reads it only where it is annotated
         self.tokenizer, self.labels, self.pad_id = tokenizer, labels, pad_id_of(tokenizer)
         self.embedding = WordVectors(vocab_size, embed_dim, mode, project)
 

@@ -37,7 +37,8 @@ def test_a_third_kind_is_run_exported_probed_and_tuned(tmp_path):
     assert "bag-hard" in said and read_json(run/"students/bag/config.json")["kind"] == "bag"
     assert [m["model"] for m in read_json(run/"metrics.json")["models"]] == ["teacher", "bag", "bag-hard", "bilstm", "bilstm-hard"]
     assert "100.0%" in call("export", "runs/toy", "--onnx") and (run/"export/bag-onnx/model.onnx").exists()
-    assert call("predict", "runs/toy/export/bag-onnx", "toy.py").count("\n") > 10
+    (tmp_path/"in.txt").write_text("not a dull minute\ni want my evening back\n")
+    assert call("predict", "runs/toy/export/bag-onnx", "in.txt").count("\n") == 3
     call("probe", "runs/toy", "--models", "bag,bag-untrained,bag-vectors", "--tasks", "Length", "--n-train", "100", "--n-eval", "50")
     assert set(pd.read_csv(run/"probing/made-mean/scores.csv").model) == {"bag", "bag-untrained", "bag-vectors"}
     call("tune", "runs/toy", "--steps", "lr,size", "--epochs", "1")
