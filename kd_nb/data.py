@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'METRIC_LABELS', 'READERS', 'TASKS', 'score', 'metric_label', 'metric_name', 'interval', 'with_interval',
            'Task', 'check_rows', 'make_task', 'read_table', 'stratified_split', 'load_file', 'pseudonymise',
-           'from_folder', 'from_glue', 'from_sara', 'Entry', 'load_task', 'plot_balance', 'plot_lengths']
+           'from_folder', 'from_glue', 'from_sara', 'Entry', 'load_task', 'plot_balance', 'plot_lengths', 'tasks']
 
 # %% ../nbs/01_data.ipynb #cell-003
 import csv, hashlib, json, os, re
@@ -19,7 +19,7 @@ import numpy as np, pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-from .core import Facts, KdError, check_name, check_seed, some
+from .core import Facts, KdError, check_name, check_seed, show, some
 
 # %% ../nbs/01_data.ipynb #cell-006
 METRICS = {  # name -> function of (labels, predictions), both integer arrays of one length; higher is better
@@ -316,3 +316,19 @@ def plot_lengths(
     ax = sns.histplot(words, x="words", hue="split", stat="percent", common_norm=False, element="step", fill=False, discrete=True)
     ax.set(xlabel="words a sentence", ylabel="% of sentences", title=f"{task.name}: sentence lengths")
     return ax
+
+# %% ../nbs/01_data.ipynb #tsk-01
+def tasks():
+    """The tasks that have a name, and whether their data is at hand.
+
+    Example:
+
+    `kd-nb tasks`
+    """
+    root = os.environ.get("KD_NB_DATA")
+    def where(e):
+        if e.hub is None: return "in the package"
+        return f"in {root}" if root and (Path(root)/e.folder).is_dir() else f"from {e.home}, or KD_NB_DATA"
+    rows = [(name, e.metric, where(e), e.about) for name, e in TASKS.items()]
+    show(pd.DataFrame(rows, columns=["task", "metric", "data", "what"]), "Tasks")
+    print("Your own data: kd-nb run --data file.csv --text column --label column")

@@ -15,9 +15,10 @@ from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import Processor
 from nbdev.showdoc import BasicMarkdownRenderer
-from typer import Context, Typer
+from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
+from .cli import COMMANDS, app, load
 
 # %% ../nbs/13_docs.ipynb #docs-05
 class Links(NbdevLookup):
@@ -57,15 +58,13 @@ def outside_code(
 def command_docs(
     function,  # any
 ) -> str | None:  # Markdown; None if it is no command
-    "The help of a function that is a command of the Typer app in its module, under the name that is typed."
-    app = getattr(function, "__globals__", {}).get("app")
-    if not isinstance(app, Typer): return None
-    group = get_command(app)
-    for name, command in group.commands.items():
-        if getattr(command.callback, "__wrapped__", command.callback) is function:
-            context = Context(command, info_name=name, parent=Context(group, info_name="kd-nb"))
-            _, _, text = get_docs_for_click(obj=command, ctx=context, name=name, call_prefix="kd-nb").partition("\n\n")
-            return outside_code(lambda s: s.replace("--", "&#45;&#45;"), text.replace("```console\n$ ", "```sh\n"))
+    "The help of a function that is one of the commands."
+    name = getattr(function, "__name__", "")
+    if getattr(function, "__module__", "") != f"kd_nb.{COMMANDS.get(name, [''])[0]}": return None
+    command, group = load(name), get_command(app)
+    context = Context(command, info_name=name, parent=Context(group, info_name="kd-nb"))
+    _, _, text = get_docs_for_click(obj=command, ctx=context, name=name, call_prefix="kd-nb").partition("\n\n")
+    return outside_code(lambda s: s.replace("--", "&#45;&#45;"), text.replace("```console\n$ ", "```sh\n"))
 
 # %% ../nbs/13_docs.ipynb #docs-17
 class PageRenderer(BasicMarkdownRenderer):

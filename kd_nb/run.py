@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['FORMS', 'VARIANTS', 'SPLITS', 'AGAIN', 'PLACES', 'TEACHER', 'load_data', 'read_sentences', 'ModelRef',
-           'results_table', 'read_made', 'RunFolder', 'RunData', 'RunModels', 'Run', 'student_folder']
+           'results_table', 'read_made', 'RunFolder', 'RunData', 'RunModels', 'Run', 'student_folder', 'info']
 
 # %% ../nbs/09e_run.ipynb #run-04
-import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from json import JSONDecodeError
 from pathlib import Path
 import pandas as pd
 from datasets import Dataset, load_from_disk
-from .core import Facts, KdError, check_name, open_run, read_json, write_json
+from .core import Facts, KdError, check_name, open_run, read_json, read_lines, show, write_json
 from .data import READERS, Task, check_rows, load_file, load_task, metric_name, read_table
 from .data import stratified_split, with_interval
 from .errors import Tables, aligned, read_predictions
@@ -48,16 +47,10 @@ def read_sentences(
     skip_empty: bool = False,  # leave empty ones out, where they are an error else
 ) -> list[str]:         # at least one; raises `KdError` for none
     "The sentences of a file, or of standard input."
-    where = str(file or "standard input")
-    if file is None or (file.is_file() and file.suffix not in READERS):
-        try: content = sys.stdin.read() if file is None else file.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as e: raise KdError(f"{where}: this is not UTF-8 text") from e
-        df = pd.DataFrame({"sentence": content.removesuffix("\n").split("\n") if content else []})
-    else: df = read_table(file, text, text)[["sentence"]]
-    if skip_empty:
-        filled = df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))
-        df = df[filled].reset_index(drop=True)
-    return check_rows(df.assign(label="?"), where).sentence.tolist()
+    if file is None or (file.is_file() and file.suffix not in READERS): return read_lines(file, skip_empty)
+    df = read_table(file, text, text)[["sentence"]]
+    if skip_empty: df = df[df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))].reset_index(drop=True)
+    return check_rows(df.assign(label="?"), str(file)).sentence.tolist()
 
 # %% ../nbs/09e_run.ipynb #run-14
 FORMS, VARIANTS = ("hard", "onnx", "int8"), ("untrained", "vectors")
@@ -291,3 +284,20 @@ def student_folder(
     if not (Path(path)/"students").is_dir(): return Path(path)
     run = Run(path)
     return run.home(run.distilled[0])
+
+# %% ../nbs/09e_run.ipynb #inf-01
+def info(
+    run: Path,  # a run folder
+):
+    """What is in a run: its settings, which stages are finished, its results.
+
+    Example:
+
+    `kd-nb info runs/demo`
+    """
+    opened = Run(run)
+    settings = [(k, v) for k, v in opened.config.items() if v is not None]
+    show(pd.DataFrame(settings, columns=["setting", "value"]), f"Settings of {run}")
+    parts = [(part, "there" if there else "not yet") for part, there in opened.parts().items()]
+    show(pd.DataFrame(parts, columns=["part", "state"]), "Stages")
+    if opened.finished: show(results_table(opened.metrics), "Results")

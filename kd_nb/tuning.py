@@ -7,7 +7,7 @@ __all__ = ['NARROWER', 'PROPOSED', 'Base', 'open_base', 'config_of', 'name_of', 
            'time_of', 'say', 'run_trial', 'train_trial', 'measure_trial', 'run_trials', 'read_trials', 'command_of',
            'study_steps', 'range_test', 'measure_range', 'careful', 'explore', 'check_steps', 'suggest', 'hopeless',
            'no_larger', 'open_study', 'results_of', 'revive', 'settle', 'search', 'attempt', 'run_proposal',
-           'study_table', 'plot_curves', 'plot_sizes', 'plot_front']
+           'study_table', 'plot_curves', 'plot_sizes', 'plot_front', 'tune']
 
 # %% ../nbs/11_tuning.ipynb #cell-003
 import hashlib, json, os, shutil, time
@@ -24,9 +24,9 @@ from datasets import Dataset
 from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
-from .core import KdError, atomic, check_name, file_lock, read_json, write_json
-from .data import Task, interval, metric_label, score
-from .pipeline import loss_of, resolve, train_student
+from .core import KdError, atomic, check_name, file_lock, read_json, resumable, save_figure, show, write_json
+from .data import Task, interval, metric_label, metric_name, score
+from .pipeline import loss_of, resolve, train_student, tuning_table, write_report
 from .run import TEACHER, ModelRef, Run
 from .settings import ARCHITECTURE, RECIPE, Settings, as_command
 from .speed import threads
@@ -482,3 +482,72 @@ def plot_front(
     legend = ax.legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, labelspacing=0.8)
     for dot in legend.legend_handles[:2]: dot.set_sizes([60])
     return ax
+
+# %% ../nbs/11_tuning.ipynb #cmd-11
+def _on_selection(base: Base) -> str:
+    held_out = len(base.task.splits["select"])
+    return f"{metric_name(base.task.metric)} on the selection split ({held_out} training sentences held out), 95 % interval"
+
+def _tune_steps(base: Base, steps: dict) -> str:  # the trial that is kept
+    "One parameter after the other: `steps.csv`, its figures, and a table on the screen."
+    table = explore(base, steps)
+    trials, curves = read_trials(base.home)
+    table = table.drop(columns="score").merge(trials, on="trial")
+    for what, rows in (("steps", table), ("curves", curves)):
+        with atomic(base.home/f"{what}.csv") as part: rows.to_csv(part, index=False)
+    def draw(step):
+        if step == "size": return plot_sizes(table[table.step == "size"], base.task.metric)[0]
+        return plot_curves(table, curves, step, base.task.metric)
+    for step in steps: save_figure(base.run/"figures"/f"tuning-{base.home.name}-{step}.png", lambda: draw(step))
+    show(tuning_table(table), f"{base.task.name}, {base.kind}: {_on_selection(base)}")
+    return table.trial[table.best].iloc[-1]
+
+def _tune_jointly(base: Base, n_trials: int) -> str | None:  # the trial with the highest score; None: none has ended yet
+    "All parameters at once: `joint.csv`, the front as a figure and as a table on the screen."
+    table = study_table(base, search(base, n_trials))
+    if not (table.state == "finished").any(): return print("no trial has ended yet: the processes that are at them will show the result")
+    with atomic(base.home/"joint.csv") as part: table.to_csv(part, index=False)
+    save_figure(base.run/"figures"/f"tuning-{base.home.name}-front.png", lambda: plot_front(table, base.task.metric))
+    stopped = (table.state == "stopped early").sum()
+    what = f"{base.task.name}, {base.kind}: the front of {len(table)} trials ({stopped} stopped early); {_on_selection(base)}"
+    show(tuning_table(table[table.front].sort_values("ms")), what)
+    return table.trial[table.score.where(table.front).idxmax()]
+
+# %% ../nbs/11_tuning.ipynb #cmd-12
+def tune(
+    run: Path,  # a run folder with a teacher and a transfer set: what `kd-nb run` or `kd-nb label` made
+    *,
+    student: str | None = None,  # its kind; the run's first where not given
+    # which parameters to try, one after the other, with commas between: lr, optimizer, schedule, batch_size, embeddings, size;
+    # all where not given. Each call begins with the run's settings: name earlier steps again to go on from what they kept
+    steps: str | None = None,
+    # search all parameters at once instead, with so many trials, and show what nothing beats in score, time and size
+    trials: int | None = None,
+    epochs: int | None = None,  # of each trial; those of a run where not given
+    name: str | None = None,  # of the folder in tuning/; the student's where not given, with -joint behind it for --trials
+    data: Path | None = None,  # where the run's data file is now, if it has moved
+):
+    """Look for a better student: learning rate, schedule, batch size, word vectors, width and depth. Dev and test are not looked at.
+
+    Examples:
+
+    `kd-nb tune runs/demo --epochs 10`
+
+    `kd-nb tune runs/demo --student bert --steps lr,size --epochs 10`
+
+    `kd-nb tune runs/demo --trials 40 --epochs 10 & kd-nb tune runs/demo --trials 40 --epochs 10` share one search of 40 trials.
+    """
+    if trials is not None and steps: raise KdError("--trials searches all parameters at once: leave out --steps")
+    if trials is not None and trials < 1: raise KdError(f"--trials must be above 0, not {trials}")
+    opened = Run(run, data)
+    kind = student or opened.settings.students[0]
+    known = study_steps(kind)
+    wanted = [check_name(s, known, "step") for s in steps.split(",")] if steps else list(known)
+    base = open_base(opened, kind, name or kind + "-joint" * bool(trials), epochs)
+    with resumable(): best = _tune_jointly(base, trials) if trials else _tune_steps(base, {s: known[s] for s in wanted})
+    if best is None: return
+    write_report(opened)
+    home = base.home
+    print(f"Look into {run}: report.html, figures/tuning-{home.name}-*.png, tuning/{home.name}/; "
+          f"the best is {home/best}, for kd-nb predict")
+    print(f"For its dev score, report and all else: {command_of(base, best)}")

@@ -215,11 +215,10 @@ def test_documentation_is_for_readers(name, made):
 
 
 def test_the_page_of_the_command_shows_its_help(made):
-    from kd_nb.cli import app
-    from typer.main import get_command
+    from kd_nb.cli import COMMANDS, load
     texts = [text for text in documentation(made["12_cli.ipynb"]) if "### kd-nb" in text]
     shown = {re.search(r"^### kd-nb (\w+) {#", text, re.M)[1]: text for text in texts}
-    commands = get_command(app).commands
+    commands = {name: load(name) for name in COMMANDS}
     assert shown.keys() == commands.keys()
     for name, command in commands.items():
         assert f"kd-nb {name} [OPTIONS]" in shown[name]
