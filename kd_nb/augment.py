@@ -419,7 +419,7 @@ AUGMENTS = {"lm": Augmentation(write_with_lm, lm_defaults), "rules": Augmentatio
 def origin_colours(origins: Iterable[str]) -> dict:
     "One colour for each origin that occurs, the same in every figure."
     import seaborn as sns
-    colours = dict(zip(("train", "lm", "rules", "mlm", "unlabelled"), sns.color_palette("colorblind")))
+    colours = dict(zip(("train", *AUGMENTS, "unlabelled"), sns.color_palette("colorblind")))
     return {o: colours[o] for o in colours if o in set(origins)}
 
 def plot_sentences(

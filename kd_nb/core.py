@@ -118,8 +118,9 @@ def open_run(
     if not begun(folder): write_json(folder/"config.json", config)
     old, new = read_json(folder/"config.json"), json.loads(json.dumps(config))
     differ = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
-    if others := [f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in differ if k not in places]:
-        raise KdError(f"run '{folder}' was made with other settings ({'; '.join(others)}): "
+    if set(differ) - set(places):
+        changes = "; ".join(f"{k}: {old.get(k)!r} -> {new.get(k)!r}" for k in differ)
+        raise KdError(f"run '{folder}' was made with other settings ({changes}): "
                       "give this one another --name, or delete that folder")
     if differ: write_json(folder/"config.json", config)
     return folder
@@ -135,8 +136,9 @@ def check_writable(folder: Path, option: str = "--runs-dir"):
     "Make `folder` if need be; raise `KdError`, which names `option`, if nothing can be written into it."
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder/".writable.part").touch()
-        (folder/".writable.part").unlink()
+        mine = folder/f".{os.getpid()}.part"  # another process may try at the same time
+        mine.touch()
+        mine.unlink()
     except OSError as e:
         raise KdError(f"cannot write into folder '{folder}': {e.strerror}; choose another with {option}") from e
 

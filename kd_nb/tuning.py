@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .core import KdError, atomic, check_name, file_lock, read_json, resumable, save_figure, show, write_json
 from .data import Task, interval, metric_label, metric_name, score
 from .pipeline import loss_of, resolve, train_student, tuning_table, write_report
-from .run import TEACHER, ModelRef, Run
+from .run import TEACHER, ModelRef, Run, identity
 from .settings import ARCHITECTURE, RECIPE, Settings, as_command
 from .speed import threads
 from .student import WIDTHS
@@ -66,6 +66,7 @@ def open_base(
     settings, kinds = run.settings, run.settings.students
     if settings.assistant:
         raise KdError(f"run '{run.folder}' has an assistant between teacher and student: tune on a run without one")
+    if settings.state_loss: raise KdError(f"run '{run.folder}' has a state loss, which not all students can take: tune on a run without one")
     student = check_name(student or kinds[0], STUDENTS, "student")
     name = name or student
     if name in (".", "..") or Path(name).name != name:
@@ -90,7 +91,7 @@ def config_of(
 
 def name_of(config: dict) -> str:
     "A trial's name: the student, and a digest of all settings."
-    return f"{config['student']}-{hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]}"
+    return f"{config['student']}-{hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]}"
 
 def described(config: dict) -> dict:
     "The settings that tell the trials of a student apart."
@@ -328,7 +329,7 @@ PROPOSED = ("lr", "batch_size", "warmup_ratio", *ARCHITECTURE)
 def open_study(base: Base) -> optuna.Study:
     "The Optuna study of a base, in `journal.log`: maximise the score, minimise milliseconds and megabytes; raises `KdError`."
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # we say ourselves what comes out
-    fixed = {k: v for k, v in config_of(base, {}).items() if k not in (*PROPOSED, "recipes", "embeddings_digest")}
+    fixed = {k: v for k, v in identity(config_of(base, {})).items() if k not in (*PROPOSED, "recipes", "embeddings_digest")}
     base.home.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(study_name="joint", storage=JournalStorage(JournalFileBackend(str(base.home/"journal.log"))),
         directions=["maximize", "minimize", "minimize"], load_if_exists=True)
