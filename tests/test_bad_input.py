@@ -89,7 +89,7 @@ def test_a_failed_start_does_not_block_the_name(kd_nb, tmp_path):
     one_line(kd_nb("run", "--task", "mini-sentiment", "--unlabelled", "nowhere.txt", "--name", "x"), "no such file: nowhere.txt")  # nothing of those names stays
     r = kd_nb("run", "--task", "mini-sentiment", "--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--max-train", "40", "--name", "x")
     assert r.returncode == 0, r.stderr
-    one_line(kd_nb("predict", "runs/x/teacher", stdin="fine"), "holds no kd_nb student")
+    one_line(kd_nb("predict", "runs/x/teacher", stdin="fine"), "holds no student of this version")
     (tmp_path/"out.csv").mkdir()
     one_line(kd_nb("predict", "runs/x", "--out", "out.csv", stdin="fine"), "--out out.csv")
 
