@@ -59,14 +59,18 @@ def row(name, runs, model, teacher, unseen, **more):
     label, preds = read_predictions(runs, model)
     low, high = interval(mean, label, *preds)
     seeds = [score(metric, label, p) for p in preds]
-    return dict(name=name, **more, mean=mean(label, *preds), low=low, high=high, seeds=seeds, kept=np.mean(seeds) / teacher, unseen=mean(label[unseen], *preds[:, unseen]))
+    return dict(
+        name=name, **more, mean=mean(label, *preds), low=low, high=high, seeds=seeds,
+        kept=np.mean(seeds) / teacher, unseen=mean(label[unseen], *preds[:, unseen]))
 
 
 def gain(name, metric, runs, model, other_runs, other):
     "How much better one model is than another on the same sentences, with its interval."
     label, a = read_predictions(runs, model)
     _, b = read_predictions(other_runs, other)
-    diff = lambda label, *both: np.mean([score(metric, label, p) for p in both[:len(a)]]) - np.mean([score(metric, label, p) for p in both[len(a):]])
+    diff = lambda label, *both: (
+        np.mean([score(metric, label, p) for p in both[: len(a)]])
+        - np.mean([score(metric, label, p) for p in both[len(a) :]]))
     low, high = interval(diff, label, *a, *b)
     return dict(name=name, mean=diff(label, *a, *b), low=low, high=high)
 
@@ -77,7 +81,9 @@ def draw(runs, folder, name):
     only = lambda ds, new: ds.select(np.flatnonzero((np.array(ds["origin"][:]) != "train") == new))
     transfer = concatenate_datasets([only(sets[0], False)] + [only(ds, True) for ds in sets])
     set_style()
-    for part, axes in (("sentences", plot_sentences(transfer.select_columns(["sentence", "origin"]).to_pandas())), ("labels", plot_labels(transfer, load_teacher(runs[0]/"teacher").labels))):
+    for part, axes in (
+        ("sentences", plot_sentences(transfer.select_columns(["sentence", "origin"]).to_pandas())),
+        ("labels", plot_labels(transfer, load_teacher(runs[0] / "teacher").labels))):
         axes[0].figure.savefig(folder/f"augment-{name}-{part}.png", dpi=96)
 
 
@@ -87,7 +93,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=["lm", "rules"])
     parser.add_argument("--n-augment", type=int, default=10_000)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[2500, 5000], help="smaller sets of the language model's sentences")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[2500, 5000], help="smaller sets of the language model's sentences")
     parser.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
     parser.add_argument("--base-epochs", type=int, default=Settings.epochs, help="of students without augmentation")
     parser.add_argument("--epochs", type=int, default=15, help="of students with it")
@@ -113,16 +120,28 @@ def main():
     teacher = row("teacher", base, "teacher", 1., unseen)
     rows = [teacher | dict(kept=1.)]
     for n, where, way in [(0, base, "train")] + [(args.n_augment, r, way) for way, r in runs.items()]:
-        for model in ("bilstm", HARD): rows.append(row(f"{way if n == 0 else 'train + ' + way}, {'hard' if model == HARD else 'distilled'}", where, model, teacher["mean"], unseen, way=way, new=n))
+        for model in ("bilstm", HARD):
+            rows.append(
+                row(
+                    f"{way if n == 0 else 'train + ' + way}, {'hard' if model == HARD else 'distilled'}", where,
+                    model, teacher["mean"], unseen, way=way, new=n))
     curve = [r for r in rows[1:] if "distilled" in r["name"] and r["way"] in ("train", "lm")]
-    curve += [row(f"train + lm {size}", runs["lm"], f"bilstm-{size}", teacher["mean"], unseen, way="lm", new=size) for size in args.sizes if "lm" in runs]
-    gains = [gain(f"train + {way} over train, distilled", metric, r, "bilstm", base, "bilstm") for way, r in runs.items()]
+    curve += [
+        row(f"train + lm {size}", runs["lm"], f"bilstm-{size}", teacher["mean"], unseen, way="lm", new=size)
+        for size in args.sizes if "lm" in runs]
+    gains = [
+        gain(f"train + {way} over train, distilled", metric, r, "bilstm", base, "bilstm") for way, r in runs.items()]
     gains += [gain(f"train + {way}: distilled over hard", metric, r, "bilstm", r, HARD) for way, r in runs.items()]
     print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")
-    for r in rows + curve: print(f"{r['name']:34} {100*r['mean']:5.1f} [{100*r['low']:.1f}, {100*r['high']:.1f}]  {100*r['kept']:.1f} % of teacher  unseen {100*r['unseen']:.1f}  " + " ".join(f"{100*x:.1f}" for x in r["seeds"]))
+    for r in rows + curve:
+        print(
+            f"{r['name']:34} {100 * r['mean']:5.1f} [{100 * r['low']:.1f}, {100 * r['high']:.1f}]  {100 * r['kept']:.1f} % of teacher  unseen {100 * r['unseen']:.1f}  "
+            + " ".join(f"{100 * x:.1f}" for x in r["seeds"]))
     for r in gains: print(f"{r['name']:48} {100*r['mean']:+.1f} [{100*r['low']:+.1f}, {100*r['high']:+.1f}]")
-    out = dict(task=args.task, metric=metric, max_train=args.max_train, seeds=args.seeds, n_augment=args.n_augment, base_epochs=args.base_epochs,
-               epochs=args.epochs, rows=rows, curve=sorted(curve, key=lambda r: r["new"]), gains=gains)
+    out = dict(
+        task=args.task, metric=metric, max_train=args.max_train, seeds=args.seeds, n_augment=args.n_augment,
+        base_epochs=args.base_epochs, epochs=args.epochs, rows=rows,
+        curve=sorted(curve, key=lambda r: r["new"]), gains=gains)
     if args.figures: draw([r[0] for r in runs.values()], args.figures, args.task)
     if args.save: args.save.write_text(json.dumps(out, indent=1) + "\n")
 

@@ -13,7 +13,8 @@ def seconds(model, opt, ids, bf16, steps):
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16): z = model.model(input_ids=ids).logits
         z.float().pow(2).mean().backward()
-        opt.step(); opt.zero_grad()
+        opt.step()
+        opt.zero_grad()
         took.append(time.perf_counter() - start)
     return float(np.median(took[1:]))
 

@@ -19,16 +19,25 @@ from kd_nb.run import Run
 def rows(run, students):
     run = Run(run)
     task = run.task
-    tables = aligned({m: read_predictions(run/f"predictions/{m}-dev.parquet") for m in ("teacher", *students) if (run/f"predictions/{m}-dev.parquet").exists()})
+    tables = aligned(
+        {
+            m: read_predictions(run / f"predictions/{m}-dev.parquet") for m in ("teacher", *students)
+            if (run / f"predictions/{m}-dev.parquet").exists()})
     found = {}
     for name, table in tables.items():
         found[name, "as it is"] = table, 1.
         held_out = predict_splits(run, run.ref(name), run.load(run.ref(name)), ("select",))["select"]
-        try: t = fit_temperature(held_out, task.labels)
-        except KdError as e: print(f"{run.folder}: {name}: {e}"); continue
+        try:
+            t = fit_temperature(held_out, task.labels)
+        except KdError as e:
+            print(f"{run.folder}: {name}: {e}")
+            continue
         found[name, "at its temperature"] = apply_temperature(table, t), t
     scores = calibration({key: table for key, (table, _) in found.items()}, task.labels)
-    return scores.assign(temperature=[t for _, t in found.values()], task=task.name, seed=run.settings.seed, n=len(table)).set_axis(pd.MultiIndex.from_tuples(found, names=["model", "how"])).reset_index()
+    return (
+        scores.assign(
+            temperature=[t for _, t in found.values()], task=task.name, seed=run.settings.seed, n=len(table))
+        .set_axis(pd.MultiIndex.from_tuples(found, names=["model", "how"])).reset_index())
 
 
 def main():

@@ -9,9 +9,11 @@ import argparse, resource, time
 import matplotlib
 import numpy as np, pandas as pd, torch
 
-from kd_nb.calibration import BINNINGS, apply_temperature, calibration, fit_temperature, plot_reliability, reliability_bins
-from kd_nb.errors import (aligned, by_confidence, compare, confusion, correlation, mean_confidence, most_confused, only_teacher_right, only_teacher_sure, overlap, per_class, plot_confidence,
-                          plot_confusion, right_by_one, sure_by_one)
+from kd_nb.calibration import BINNINGS, apply_temperature, calibration, fit_temperature, plot_reliability
+from kd_nb.calibration import reliability_bins
+from kd_nb.errors import aligned, by_confidence, compare, confusion, correlation, mean_confidence, most_confused
+from kd_nb.errors import only_teacher_right, only_teacher_sure, overlap, per_class, plot_confidence
+from kd_nb.errors import plot_confusion, right_by_one, sure_by_one
 from kd_nb.training import predictions
 
 
@@ -21,7 +23,10 @@ def made_up(rows, models, classes):
     gold, sentences = rng.integers(classes, size=rows), [f"sentence {i}" for i in range(rows)]
     base = rng.normal(size=(rows, classes)).astype(np.float32)
     base[np.arange(rows), gold] += 4 * (rng.random(rows) < 0.8)
-    return {f"model {m}": predictions(sentences, base + m * rng.normal(size=(rows, classes), scale=0.5).astype(np.float32), names, gold) for m in range(models)}, names
+    return {
+        f"model {m}": predictions(
+            sentences, base + m * rng.normal(size=(rows, classes), scale=0.5).astype(np.float32), names, gold)
+        for m in range(models)}, names
 
 
 def main():
@@ -35,23 +40,37 @@ def main():
     teacher, *students = tables
     first = tables[students[0]]
     held_out = first[:args.rows // 10]
-    parts = {"aligned": lambda: aligned(tables), "by_confidence": lambda: [by_confidence(t, right, 20, least) for t in tables.values() for right in (True, False) for least in (True, False)],
-        "mean_confidence": lambda: mean_confidence(tables), "plot_confidence": lambda: plot_confidence(tables), "correlation": lambda: correlation(tables),
-        "overlap": lambda: [overlap(tables, right) for right in (True, False)], "right_by_one": lambda: right_by_one(tables, students), "sure_by_one": lambda: sure_by_one(tables, students),
-        "only_teacher_right": lambda: only_teacher_right(tables, teacher, students), "only_teacher_sure": lambda: only_teacher_sure(tables, teacher, students),
-        "compare (micro F1)": lambda: [compare(tables, teacher, s, "micro_f1") for s in students], "compare (macro F1)": lambda: [compare(tables, teacher, s, "macro_f1") for s in students],
+    parts = {
+        "aligned": lambda: aligned(tables),
+        "by_confidence": lambda: [
+            by_confidence(t, right, 20, least) for t in tables.values() for right in (True, False)
+            for least in (True, False)],
+        "mean_confidence": lambda: mean_confidence(tables), "plot_confidence": lambda: plot_confidence(tables),
+        "correlation": lambda: correlation(tables),
+        "overlap": lambda: [overlap(tables, right) for right in (True, False)],
+        "right_by_one": lambda: right_by_one(tables, students),
+        "sure_by_one": lambda: sure_by_one(tables, students),
+        "only_teacher_right": lambda: only_teacher_right(tables, teacher, students),
+        "only_teacher_sure": lambda: only_teacher_sure(tables, teacher, students),
+        "compare (micro F1)": lambda: [compare(tables, teacher, s, "micro_f1") for s in students],
+        "compare (macro F1)": lambda: [compare(tables, teacher, s, "macro_f1") for s in students],
         "compare (MCC)": lambda: [compare(tables, teacher, s, "mcc") for s in students],
-        "confusion": lambda: [(confusion(t), most_confused(t), per_class(t)) for t in tables.values()], "plot_confusion": lambda: plot_confusion(first),
-        "reliability": lambda: [reliability_bins(t, 10, e) for t in tables.values() for e in BINNINGS], "calibration": lambda: calibration(tables, names),
-        "temperature": lambda: apply_temperature(first, fit_temperature(held_out, names)), "plot_reliability": lambda: plot_reliability(tables)}
+        "confusion": lambda: [(confusion(t), most_confused(t), per_class(t)) for t in tables.values()],
+        "plot_confusion": lambda: plot_confusion(first),
+        "reliability": lambda: [reliability_bins(t, 10, e) for t in tables.values() for e in BINNINGS],
+        "calibration": lambda: calibration(tables, names),
+        "temperature": lambda: apply_temperature(first, fit_temperature(held_out, names)),
+        "plot_reliability": lambda: plot_reliability(tables)}
     before, times, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, {}, time.process_time()
     for name, part in parts.items():
         start = time.perf_counter()
         part()
         times[name] = time.perf_counter() - start
-    print(f"{args.rows:,} made-up predictions x {args.models} models x {args.classes} classes, {torch.get_num_threads()} threads")
+    print(
+        f"{args.rows:,} made-up predictions x {args.models} models x {args.classes} classes, {torch.get_num_threads()} threads")
     print(pd.Series(times, name="s").sort_values(ascending=False).round(2).to_string())
-    print(f"together {sum(times.values()):.1f} s ({time.process_time() - cpu:.1f} s of processor time); peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before:.2f} GB were needed to make the tables")
+    print(
+        f"together {sum(times.values()):.1f} s ({time.process_time() - cpu:.1f} s of processor time); peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before:.2f} GB were needed to make the tables")
 
 
 if __name__ == "__main__":

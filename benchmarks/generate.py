@@ -25,8 +25,9 @@ def generate(lm, prefix, batch_size):
     kept = 0
     for rows in prefix.split(batch_size):
         ids = torch.stack([torch.full_like(rows, lm.bos_id), rows], 1)
-        out = lm.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1., top_k=0, top_p=1.,
-                                max_new_tokens=LENGTH - 1, eos_token_id=lm.eos_id, pad_token_id=lm.eos_id)[:, 2:]
+        out = lm.model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
+            max_new_tokens=LENGTH - 1, eos_token_id=lm.eos_id, pad_token_id=lm.eos_id)[:, 2:]
         ended = (out == lm.eos_id).any(1)
         kept += int(torch.where(ended, (out == lm.eos_id).int().argmax(1) + 1, out.shape[1]).sum()) + len(rows)
     return kept
@@ -35,7 +36,8 @@ def generate(lm, prefix, batch_size):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lm", help="folder of a fine-tuned language model")
-    parser.add_argument("--task", default="mini-intents", help="whose sentences: prefixes, and fine-tuning where there is no --lm")
+    parser.add_argument(
+        "--task", default="mini-intents", help="whose sentences: prefixes, and fine-tuning where there is no --lm")
     args = parser.parse_args()
     train, select = stratified_split(load_task(args.task).splits["train"], 0.1)
     lm = load_lm(args.lm or "smollm2")
@@ -48,8 +50,10 @@ def main():
     ways = [("kd_nb.augment.sample, 1,024 rows at a time", 2048, lambda p: [ours(lm, x) for x in p.split(1024)]),
             ("generate, sentence by sentence", 64, lambda p: [generate(lm, p, 1)]),
             ("generate, batches of 256, ended rows stay", 512, lambda p: [generate(lm, p, 256)])]
-    ours(lm, prefix[:16]); generate(lm, prefix[:4], 4)  # warm-up
-    print(f"{torch.get_num_threads()} threads, {args.task}, {'fine-tuned SmolLM2' if not args.lm else 'the language model given'}")
+    ours(lm, prefix[:16])
+    generate(lm, prefix[:4], 4)  # warm-up
+    print(
+        f"{torch.get_num_threads()} threads, {args.task}, {'fine-tuned SmolLM2' if not args.lm else 'the language model given'}")
     best = None
     for name, n, write in ways:
         torch.manual_seed(0)
@@ -57,7 +61,9 @@ def main():
         kept = sum(write(prefix[:n]))
         rate = kept / (time.perf_counter() - start)
         best = best or rate
-        print(f"{name:45} {n:5} sentences  {kept / n:5.1f} tokens each  {rate:7.1f} kept tokens/s  {best / rate:5.1f}x", flush=True)
+        print(
+            f"{name:45} {n:5} sentences  {kept / n:5.1f} tokens each  {rate:7.1f} kept tokens/s  {best / rate:5.1f}x",
+            flush=True)
 
 
 if __name__ == "__main__": main()

@@ -1,6 +1,7 @@
 "Sentences a second that a teacher labels: `Teacher.logits` against an unsorted loop padded to 128 tokens, same model and batch size."
 import os
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"): os.environ[name] = "1"  # read when torch is imported
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[name] = "1"  # read when torch is imported
 import argparse, time
 import numpy as np, torch
 from kd_nb.core import autocast
@@ -13,7 +14,9 @@ def padded(teacher, sentences, batch_size, max_length=128):
     "Logits in the order of the sentences, every sentence padded to `max_length` tokens; tokenising is part of it, as it is of ours."
     out = []
     for i in range(0, len(sentences), batch_size):
-        batch = teacher.hf_tokenizer(sentences[i:i + batch_size], padding="max_length", truncation=True, max_length=max_length, return_tensors="pt")
+        batch = teacher.hf_tokenizer(
+            sentences[i : i + batch_size], padding="max_length", truncation=True, max_length=max_length,
+            return_tensors="pt")
         with torch.no_grad(): out.append(teacher(batch["input_ids"], batch["attention_mask"].sum(1)))
     return torch.cat(out).numpy()
 
@@ -29,7 +32,9 @@ def tolerance():
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--task", help="name of a task (default: sara where KD_NB_DATA is set, else mini-intents)", default=argparse.SUPPRESS)
+    p.add_argument(
+        "--task", help="name of a task (default: sara where KD_NB_DATA is set, else mini-intents)",
+        default=argparse.SUPPRESS)
     p.add_argument("--n", type=int, default=512, help="sentences, drawn at random from the training split")
     p.add_argument("--batch-size", type=int, default=256, help="sentences a batch, in both loops")
     p.add_argument("--repeats", type=int, default=1, help="times that both are timed, in turn; the best counts")
@@ -40,7 +45,9 @@ def main():
     sentences = task.splits["train"].select(rows)["sentence"][:]
     torch.manual_seed(0)
     teacher = load_teacher("minilm", task.labels).to("cpu")  # the head is random: time does not depend on it
-    loops = {"kd_nb": lambda s: teacher.logits(s, args.batch_size), "padded to 128": lambda s: padded(teacher, s, args.batch_size)}
+    loops = {
+        "kd_nb": lambda s: teacher.logits(s, args.batch_size),
+        "padded to 128": lambda s: padded(teacher, s, args.batch_size)}
     best, logits = dict.fromkeys(loops, 0.), {}
     for loop in loops.values(): loop(sentences[:16])  # warm up
     for _ in range(args.repeats):
@@ -50,7 +57,8 @@ def main():
     apart = np.abs(np.subtract(*logits.values())).max()
     assert apart < tolerance(), f"the loops' logits differ by up to {apart}"
     words = teacher.tokenise(sentences).lengths.float().mean()
-    print(f"{task.name}: {len(sentences)} sentences of {words:.1f} tokens on average, MiniLM, batch {args.batch_size}, one thread")
+    print(
+        f"{task.name}: {len(sentences)} sentences of {words:.1f} tokens on average, MiniLM, batch {args.batch_size}, one thread")
     print(f"{'loop':16}{'sentences a second':>20}{'ratio to padded':>17}")
     for name, rate in best.items(): print(f"{name:16}{rate:20.1f}{rate / best['padded to 128']:17.2f}")
     print(f"logits differ by at most {apart:.1e}; those of a class spread by {logits['kd_nb'].std(0).mean():.1e}")

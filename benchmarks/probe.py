@@ -35,11 +35,14 @@ def main():
     p.add_argument("--n-eval", type=int, default=1000)
     p.add_argument("--layers", nargs="+", type=int, default=[0, 2, 4, 6], help="of MiniLM's 0 to 6")
     p.add_argument("--seeds", type=int, default=3)
-    p.add_argument("--student", action="store_true", help="the layers of an untrained small BERT, 204 units wide, instead of MiniLM's 384")
+    p.add_argument(
+        "--student", action="store_true",
+        help="the layers of an untrained small BERT, 204 units wide, instead of MiniLM's 384")
     args = p.parse_args()
     model = load_teacher("minilm", ["-", "+"])
     if args.student: model = make_student(model, "bert", **STUDENTS["bert"].sizes())
-    print(f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers}, {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings, {torch.get_num_threads()} threads")
+    print(
+        f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers}, {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings, {torch.get_num_threads()} threads")
     for task in args.tasks:
         table, times, scores = make_task(task, (args.n_train, args.n_eval, args.n_eval)), [], []
         with tempfile.TemporaryDirectory() as tmp:
@@ -54,10 +57,13 @@ def main():
         t = pd.DataFrame(times, columns=["how", "seed", "s"]).pivot(index="seed", columns="how", values="s")
         s = pd.concat(scores).pivot(index=["layer", "seed"], columns="how", values=["acc", "logreg"])
         gap = {what: (s[what]["probe"] - s[what]["one_at_a_time"]).groupby("seed").mean() for what in ("acc", "logreg")}
-        print(f"{task}: {t.probe.mean():.1f} s against {t.one_at_a_time.mean():.1f} s = {(t.one_at_a_time / t.probe).mean():.1f}x (seeds: {', '.join(f'{r:.1f}' for r in t.one_at_a_time / t.probe)})")
+        print(
+            f"{task}: {t.probe.mean():.1f} s against {t.one_at_a_time.mean():.1f} s = {(t.one_at_a_time / t.probe).mean():.1f}x (seeds: {', '.join(f'{r:.1f}' for r in t.one_at_a_time / t.probe)})")
         for what, g in gap.items():
             by_layer = s[what].groupby("layer").mean()
-            print(f"  {what}: together minus one at a time, mean over layers: {g.mean():+.2f} points (seeds: {', '.join(f'{x:+.2f}' for x in g)}); layers, mean over seeds: {', '.join(f'{x:+.1f}' for x in by_layer['probe'] - by_layer['one_at_a_time'])}", flush=True)
+            print(
+                f"  {what}: together minus one at a time, mean over layers: {g.mean():+.2f} points (seeds: {', '.join(f'{x:+.2f}' for x in g)}); layers, mean over seeds: {', '.join(f'{x:+.1f}' for x in by_layer['probe'] - by_layer['one_at_a_time'])}",
+                flush=True)
 
 
 if __name__ == "__main__":

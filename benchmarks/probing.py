@@ -24,12 +24,16 @@ def jobs(runs):
     "(run, model) -> a function that loads it; what no run has changed belongs to the run '-'."
     def before(): return load_teacher("minilm", ["-", "+"])
     first = next(iter(runs.values()))
-    out = {("-", "pretrained"): before, ("-", "teacher-untrained"): lambda: untrained(before()), ("-", "teacher-vectors"): lambda: table_of(before())}
-    for kind in ("bilstm", "bert"): out["-", f"{kind}-untrained"] = lambda kind=kind: untrained(load_student(first/"students"/kind))
+    out = {
+        ("-", "pretrained"): before, ("-", "teacher-untrained"): lambda: untrained(before()),
+        ("-", "teacher-vectors"): lambda: table_of(before())}
+    for kind in ("bilstm", "bert"):
+        out["-", f"{kind}-untrained"] = lambda kind=kind: untrained(load_student(first / "students" / kind))
     for run, folder in runs.items():
         out[run, "teacher"] = lambda folder=folder: load_teacher(folder/"teacher")
         for student in ("bilstm", "bert", "bilstm-scratch", "bert-scratch"):
-            if (folder/"students"/student).is_dir(): out[run, student] = lambda path=folder/"students"/student: load_student(path)
+            if (folder / "students" / student).is_dir():
+                out[run, student] = lambda path=folder / "students" / student: load_student(path)
     return out
 
 
@@ -53,20 +57,25 @@ def main():
     there = ["/".join(job) for job, _ in todo]
     for name in [*(args.models or []), *args.control]:
         if name not in there: p.error(f"no model '{name}' in these runs; there are {', '.join(there)}")
-    open_run(args.work, dict(n_train=args.n_train, n_eval=args.n_eval))  # scores of other sizes must not be taken for these
+    open_run(
+        args.work, dict(n_train=args.n_train, n_eval=args.n_eval))  # scores of other sizes must not be taken for these
     suite = load_suite("made", args.tasks, (args.n_train, args.n_eval, args.n_eval))
     for (run, model), load in todo[::-1] if args.backwards else todo:
         if args.models and f"{run}/{model}" not in args.models: continue
-        scores = probe_model(load(), suite, args.work/run/model, f"{run}/{model}", control=f"{run}/{model}" in args.control)
+        scores = probe_model(
+            load(), suite, args.work / run / model, f"{run}/{model}", control=f"{run}/{model}" in args.control)
         tables.append(scores.assign(run=run, model=model))
     best = chosen(pd.concat(tables), ["run", "model", "control", "task", "layer"])
     def reference(suite, control):
         rows = without_model(suite).rename_axis("task").reset_index().melt("task", var_name="model", value_name="acc")
         return rows.dropna().assign(run="-", control=control)
     references = [reference(suite, False)]
-    if args.control: references.append(reference({t: control_labels(d) for t, d in suite.items()}, True).query("model == 'majority'"))
+    if args.control:
+        references.append(
+            reference({t: control_labels(d) for t, d in suite.items()}, True).query("model == 'majority'"))
     pd.concat([best, *references]).round(2).to_csv(args.out, index=False)
-    print(f"{args.out}: {len(best)} layers; {', '.join(f'{s} {n}' for s, n in zip(SPLITS, (args.n_train, args.n_eval, args.n_eval)))} sentences a task")
+    print(
+        f"{args.out}: {len(best)} layers; {', '.join(f'{s} {n}' for s, n in zip(SPLITS, (args.n_train, args.n_eval, args.n_eval)))} sentences a task")
 
 
 if __name__ == "__main__":

@@ -29,16 +29,24 @@ def main():
     p.add_argument("--examples", type=int, default=2)
     args = p.parse_args()
     for run in map(Run, args.runs):
-        task, tables = run.settings.task, {name: pd.read_csv(run/f"errors/dev-{name}.csv") for name in (*TABLES, *QUESTIONS, "most-confident")}
+        task, tables = (
+            run.settings.task,
+            {name: pd.read_csv(run / f"errors/dev-{name}.csv") for name in (*TABLES, *QUESTIONS, "most-confident")})
         found = {name: records(tables[name].drop(columns="example", errors="ignore").round(6)) for name in TABLES}
-        found["sentences"] = {name: len(tables[name]) if name.startswith("only") else tables[name].groupby("only").size().to_dict() for name in QUESTIONS}
+        found["sentences"] = {
+            name: len(tables[name]) if name.startswith("only") else tables[name].groupby("only").size().to_dict()
+            for name in QUESTIONS}
         found["examples"] = {name: records(tables[name].head(args.examples).round(2)) for name in QUESTIONS}
         most = tables["most-confident"]
-        found["examples"]["most confident mistakes"] = records(most[most.kind == "most confident mistakes"].groupby("model", sort=False).head(args.examples).drop(columns="kind").round(2))
+        found["examples"]["most confident mistakes"] = records(
+            most[most.kind == "most confident mistakes"].groupby("model", sort=False).head(args.examples)
+            .drop(columns="kind").round(2))
         write_json(args.out/f"errors-{task}.json", found)
         t, bins = temperatures(run), []
         for name, table in run.predictions().items():
-            for how, scored in (("as it is", table), ("at its temperature", apply_temperature(table, t[name]) if t[name] > 0 else None)):
+            for how, scored in (
+                ("as it is", table),
+                ("at its temperature", apply_temperature(table, t[name]) if t[name] > 0 else None)):
                 if scored is not None: bins.append(reliability_bins(scored).assign(model=name, how=how))
         write_json(args.out/f"reliability-{task}.json", records(pd.concat(bins).round(4)))
         print(f"{task}: {', '.join(f'{k} {v}' for k, v in found['sentences'].items())}")

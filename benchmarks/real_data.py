@@ -32,7 +32,8 @@ def read_predictions(runs, model):
 
 def interval(statistic, *arrays):
     "95 % percentile bootstrap of a statistic over sentences."
-    ci = stats.bootstrap(arrays, statistic, paired=True, vectorized=False, n_resamples=1000, method="percentile", rng=0).confidence_interval
+    ci = stats.bootstrap(
+        arrays, statistic, paired=True, vectorized=False, n_resamples=1000, method="percentile", rng=0).confidence_interval
     return ci.low, ci.high
 
 
@@ -44,11 +45,15 @@ def summary(runs):
     for model in ("teacher", "bilstm", HARD):
         label, preds[model] = read_predictions(runs, model)
         low, high = interval(mean, label, *preds[model])
-        rows.append(dict(model=model, mean=mean(label, *preds[model]), low=low, high=high, seeds=[score(metric, label, p) for p in preds[model]]))
+        rows.append(
+            dict(
+                model=model, mean=mean(label, *preds[model]), low=low, high=high,
+                seeds=[score(metric, label, p) for p in preds[model]]))
     k = len(runs)
     gain = lambda label, *both: mean(label, *both[:k]) - mean(label, *both[k:])
     low, high = interval(gain, label, *preds["bilstm"], *preds[HARD])
-    rows.append(dict(model="gain over hard", mean=gain(label, *preds["bilstm"], *preds[HARD]), low=low, high=high, seeds=[]))
+    rows.append(
+        dict(model="gain over hard", mean=gain(label, *preds["bilstm"], *preds[HARD]), low=low, high=high, seeds=[]))
     return metric, rows
 
 
@@ -64,14 +69,22 @@ def main():
     args = parser.parse_args()
     runs = [args.runs_dir/f"{args.task}-s{seed}" for seed in args.seeds]
     for run, seed in zip(runs, args.seeds):
-        run_pipeline(Settings(task=args.task, teacher="minilm", max_train=args.max_train, loss=args.loss, epochs=args.epochs, seed=seed), run)
+        run_pipeline(
+            Settings(
+                task=args.task, teacher="minilm", max_train=args.max_train, loss=args.loss, epochs=args.epochs,
+                seed=seed),
+            run)
     metric, rows = summary(runs)
     print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")
     teacher = rows[0]["mean"]
     for r in rows:
         kept = f"  {100 * r['mean'] / teacher:.0f} % of teacher" if r["seeds"] else ""
-        print(f"{r['model']:15} {100*r['mean']:5.1f} [{100*r['low']:.1f}, {100*r['high']:.1f}]  " + " ".join(f"{100*s:.1f}" for s in r["seeds"]) + kept)
-    if args.save: args.save.write_text(json.dumps(dict(task=args.task, metric=metric, max_train=args.max_train, rows=rows), indent=1) + "\n")
+        print(
+            f"{r['model']:15} {100 * r['mean']:5.1f} [{100 * r['low']:.1f}, {100 * r['high']:.1f}]  "
+            + " ".join(f"{100 * s:.1f}" for s in r["seeds"]) + kept)
+    if args.save:
+        args.save.write_text(
+            json.dumps(dict(task=args.task, metric=metric, max_train=args.max_train, rows=rows), indent=1) + "\n")
 
 
 if __name__ == "__main__": main()

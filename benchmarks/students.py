@@ -47,7 +47,9 @@ def students(base: Settings, run: Path, arms: dict):
     if "static" in missing or "tf-idf" in missing:
         dev = task.splits["dev"]
         for name, model in baselines(task, load_teacher("minilm", task.labels)).items():
-            with atomic(run/"predictions"/f"{name}-dev.parquet") as part: predictions(dev["sentence"][:], model.logits(dev["sentence"][:]), task.labels, dev["label"][:]).to_parquet(part)
+            with atomic(run / "predictions" / f"{name}-dev.parquet") as part:
+                predictions(
+                    dev["sentence"][:], model.logits(dev["sentence"][:]), task.labels, dev["label"][:]).to_parquet(part)
 
 
 def row(metric, runs, model, teacher):
@@ -56,7 +58,9 @@ def row(metric, runs, model, teacher):
     mean = lambda label, *preds: np.mean([score(metric, label, p) for p in preds])
     low, high = interval(mean, label, *preds)
     seeds = [score(metric, label, p) for p in preds]
-    return dict(model=model, mean=float(np.mean(seeds)), low=low, high=high, seeds=seeds, kept=float(np.mean(seeds)) / (teacher or np.mean(seeds)))
+    return dict(
+        model=model, mean=float(np.mean(seeds)), low=low, high=high, seeds=seeds,
+        kept=float(np.mean(seeds)) / (teacher or np.mean(seeds)))
 
 
 def main():
@@ -65,13 +69,16 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
     parser.add_argument("--epochs", type=int, help="of all students; the package's defaults where not given")
-    parser.add_argument("--more", action="store_true", help="embedding modes, widths and layers copied from the teacher as well")
+    parser.add_argument(
+        "--more", action="store_true", help="embedding modes, widths and layers copied from the teacher as well")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--save", type=Path, help="write the summary to this JSON file too")
     args = parser.parse_args()
     arms, runs = BOTH | (MORE if args.more else {}), []
     for seed in args.seeds:
-        base, run = Settings(task=args.task, teacher="minilm", max_train=args.max_train, epochs=args.epochs, seed=seed), args.runs_dir/f"{args.task}-s{seed}"
+        base, run = (
+            Settings(task=args.task, teacher="minilm", max_train=args.max_train, epochs=args.epochs, seed=seed),
+            args.runs_dir / f"{args.task}-s{seed}")
         run_pipeline(base, run)
         students(base, run, arms)
         runs.append(run)
@@ -79,8 +86,17 @@ def main():
     rows = [row(metric, runs, "teacher", None)]
     rows += [row(metric, runs, name, rows[0]["mean"]) for name in (*arms, "bilstm-hard", "tf-idf", "static")]
     print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")
-    for r in rows: print(f"{r['model']:26} {100*r['mean']:5.1f} [{100*r['low']:.1f}, {100*r['high']:.1f}]  {' '.join(f'{100*s:.1f}' for s in r['seeds'])}  {100*r['kept']:.1f} % of teacher")
-    if args.save: args.save.write_text(json.dumps(dict(task=args.task, metric=metric, max_train=args.max_train, seeds=args.seeds, epochs=args.epochs, rows=rows), indent=1) + "\n")
+    for r in rows:
+        print(
+            f"{r['model']:26} {100 * r['mean']:5.1f} [{100 * r['low']:.1f}, {100 * r['high']:.1f}]  {' '.join(f'{100 * s:.1f}' for s in r['seeds'])}  {100 * r['kept']:.1f} % of teacher")
+    if args.save:
+        args.save.write_text(
+            json.dumps(
+                dict(
+                    task=args.task, metric=metric, max_train=args.max_train, seeds=args.seeds,
+                    epochs=args.epochs, rows=rows),
+                indent=1)
+            + "\n")
 
 
 if __name__ == "__main__": main()

@@ -1,6 +1,7 @@
 "Seconds an epoch of kd_nb's training loop against a plain PyTorch loop and transformers.Trainer: same student, data, loss."
 import os
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"): os.environ[name] = "1"  # read when torch is imported
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[name] = "1"  # read when torch is imported
 import argparse, sys, tempfile, time
 from contextlib import redirect_stdout
 from functools import partial
@@ -39,7 +40,9 @@ def samples(student, transfer):
 def collate(rows):
     "Pad to the longest sentence of the batch."
     ids = [torch.tensor(r["ids"]) for r in rows]
-    return dict(ids=pad_sequence(ids, batch_first=True), lengths=torch.tensor([len(i) for i in ids]), target=torch.tensor([r["target"] for r in rows]))
+    return dict(
+        ids=pad_sequence(ids, batch_first=True), lengths=torch.tensor([len(i) for i in ids]),
+        target=torch.tensor([r["target"] for r in rows]))
 
 def ours(student, transfer, select, epochs):
     "kd_nb's loop as `kd-nb` runs it. Its seconds include scoring `select`, but not writing the state file."
@@ -61,9 +64,11 @@ def plain(student, transfer, epochs):
             loss = F.mse_loss(student(batch["ids"], batch["lengths"]), batch["target"])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), CLIP)
-            opt.step(); decay.step()
+            opt.step()
+            decay.step()
             total += loss.item()
-        seconds.append(time.perf_counter() - start); losses.append(total / len(loader))
+        seconds.append(time.perf_counter() - start)
+        losses.append(total / len(loader))
     return seconds, losses
 
 class DistilTrainer(Trainer):
@@ -79,9 +84,10 @@ class Clock(TrainerCallback):
     def on_epoch_end(self, *args, **kwargs): self.seconds.append(time.perf_counter() - self.start)
 
 def make_trainer(student, transfer, epochs, optim, folder):
-    args = TrainingArguments(folder, num_train_epochs=epochs, per_device_train_batch_size=BATCH, learning_rate=LR, max_grad_norm=CLIP,
-        optim=optim, weight_decay=0., use_cpu=True, save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="epoch",
-        remove_unused_columns=False, dataloader_pin_memory=False)  # there is no GPU to pin memory for
+    args = TrainingArguments(
+        folder, num_train_epochs=epochs, per_device_train_batch_size=BATCH, learning_rate=LR,
+        max_grad_norm=CLIP, optim=optim, weight_decay=0.0, use_cpu=True, save_strategy="no", report_to="none",
+        disable_tqdm=True, logging_strategy="epoch", remove_unused_columns=False, dataloader_pin_memory=False)  # there is no GPU to pin memory for
     trainer = DistilTrainer(student, args, data_collator=collate, train_dataset=samples(student, transfer))
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -100,7 +106,8 @@ def check_same_loss(student, transfer):
         losses = [F.mse_loss(student(rows["ids"], rows["lengths"]), rows["target"]),
                   make_trainer(student, first, 1, "adamw_torch", folder).compute_loss(student, rows)]
         with only_rows(student.embedding.tables, student.tokenise(first["sentence"][:])) as (small,):
-            (ids, lengths, target), = Batches(small, torch.tensor(first["label"][:]), torch.tensor(first["logits"][:]), batch_size=BATCH)
+            ((ids, lengths, target),) = Batches(
+                small, torch.tensor(first["label"][:]), torch.tensor(first["logits"][:]), batch_size=BATCH)
             losses.append(make_loss("mse")(student(ids, lengths), target))
     assert np.ptp(losses) < 1e-5, f"the loops do not compute the same loss: {losses}"
 
@@ -108,7 +115,8 @@ def flops(student, n_tokens, n_sentences):
     "Floating-point operations an epoch needs: matrix products of LSTM and head; a multiply-add is two. Padding, gates and Adam are not counted."
     h, d = student.lstm.hidden_size, student.lstm.input_size
     trained = sum(t.embedding_dim for t in student.embedding.tables if t.weight.requires_grad)
-    lstm = 2 * 4 * h * ((d + h) * 2 + (trained + h))  # two directions, four gates; forward, weights' gradient, inputs' gradient
+    lstm = (
+        2 * 4 * h * ((d + h) * 2 + (trained + h)))  # two directions, four gates; forward, weights' gradient, inputs' gradient
     head = 3 * sum(m.weight.numel() for m in student.head if isinstance(m, torch.nn.Linear))
     return 2 * (lstm * n_tokens + head * n_sentences)
 
@@ -123,11 +131,15 @@ def gemm_rate(n=1024, repeats=20):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--task", help="name of a task (default: sara where KD_NB_DATA is set, else mini-intents)", default=argparse.SUPPRESS)
+    p.add_argument(
+        "--task", help="name of a task (default: sara where KD_NB_DATA is set, else mini-intents)",
+        default=argparse.SUPPRESS)
     p.add_argument("--mode", choices=MODES, default="multichannel", help="of the student's word vectors")
     p.add_argument("--epochs", type=int, default=3, help="timed epochs of each loop, after one to warm up")
     p.add_argument("--n", type=int, default=None, help="use only so many training sentences; for a quick try")
-    p.add_argument("--optim", nargs="+", default=["adamw_torch", "adamw_torch_fused"], help="Trainer's optimisers; the second is its own default since transformers 5")
+    p.add_argument(
+        "--optim", nargs="+", default=["adamw_torch", "adamw_torch_fused"],
+        help="Trainer's optimisers; the second is its own default since transformers 5")
     args = p.parse_args()
     task = load_task(getattr(args, "task", "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"))
     train, select = task.splits["train"], task.splits["dev"].select(range(32))  # few, as the others score nothing
@@ -138,11 +150,14 @@ def main():
     runs = {"kd_nb": ours(student(), transfer, select, epochs), "plain PyTorch": plain(student(), transfer, epochs)}
     runs |= {f"Trainer, {optim}": with_trainer(student(), transfer, epochs, optim) for optim in args.optim}
     peak, time_of = max(peak, gemm_rate()), {name: np.median(seconds[1:]) for name, (seconds, _) in runs.items()}
-    print(f"{task.name}: {len(transfer):,} sentences, made-up teacher logits, {args.mode} student, one thread; median of {args.epochs} epochs")
+    print(
+        f"{task.name}: {len(transfer):,} sentences, made-up teacher logits, {args.mode} student, one thread; median of {args.epochs} epochs")
     print(f"{'loop':28}{'s an epoch':>12}{'ratio to ours':>15}{'last loss':>11}")
-    for name, (_, losses) in runs.items(): print(f"{name:28}{time_of[name]:12.2f}{time_of[name] / time_of['kd_nb']:15.2f}{losses[-1]:11.4f}")
+    for name, (_, losses) in runs.items():
+        print(f"{name:28}{time_of[name]:12.2f}{time_of[name] / time_of['kd_nb']:15.2f}{losses[-1]:11.4f}")
     rate = flops(student(), len(student().tokenise(transfer["sentence"][:]).ids), len(transfer)) / time_of["kd_nb"]
-    print(f"kd_nb reaches {rate / 1e9:.1f} GFLOP/s: {100 * rate / peak:.0f} % of this core's matrix products ({peak / 1e9:.0f} GFLOP/s, float32)")
+    print(
+        f"kd_nb reaches {rate / 1e9:.1f} GFLOP/s: {100 * rate / peak:.0f} % of this core's matrix products ({peak / 1e9:.0f} GFLOP/s, float32)")
     ends = [losses[-1] for _, losses in runs.values()]  # means over the last epoch
     # Ours learns a little slower in the first epochs, since sentences of like length are less of a mixture: about 4 % on Sara.
     assert abs(ends[0] - ends[1]) < 0.1 * ends[1], f"kd_nb and the plain loop end at different losses: {ends[:2]}"

@@ -23,7 +23,9 @@ def stand_in(words):
         special = False
         def __init__(self):
             super().__init__()
-            self.labels, self.tokenizer = [str(i) for i in range(57)], Tokenizer(models.WordLevel({"[UNK]": 0} | {w: i + 1 for i, w in enumerate(words)}, "[UNK]"))
+            self.labels, self.tokenizer = (
+                [str(i) for i in range(57)],
+                Tokenizer(models.WordLevel({"[UNK]": 0} | {w: i + 1 for i, w in enumerate(words)}, "[UNK]")))
             self.tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
             self.table = torch.nn.EmbeddingBag(len(words) + 1, 57, padding_idx=0, mode="sum")
         def forward(self, ids, lengths): return self.table(ids)
@@ -43,22 +45,36 @@ def one(n, folder):
     words = sorted({w for s in train["sentence"] for w in s.split()})
     def write(chunk, size):
         rng = np.random.default_rng([0, chunk])
-        return pd.DataFrame({"sentence": [" ".join(words[i] for i in rng.integers(len(words), size=k)) for k in rng.integers(3, 18, size=size)]})
+        return pd.DataFrame(
+            {
+                "sentence": [
+                    " ".join(words[i] for i in rng.integers(len(words), size=k))
+                    for k in rng.integers(3, 18, size=size)]})
     teacher, times, start = stand_in(words), [], time.perf_counter()
     def lap():
         nonlocal start
-        times.append(time.perf_counter() - start); start = time.perf_counter()
+        times.append(time.perf_counter() - start)
+        start = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     augmented = generate(write, n, SentenceFilter({"train": train["sentence"]}), "lm", folder/"chunks")
-    augmented.save_to_disk(folder/"augment"); augmented = load_from_disk(folder/"augment"); lap()
-    label_sentences(teacher, join_sentences(train, augmented), folder/"shards").save_to_disk(folder/"transfer"); lap()
+    augmented.save_to_disk(folder / "augment")
+    augmented = load_from_disk(folder / "augment")
+    lap()
+    label_sentences(teacher, join_sentences(train, augmented), folder / "shards").save_to_disk(folder / "transfer")
+    lap()
     transfer = load_from_disk(folder/"transfer")
     assert len(transfer) == n + len(train)
-    batches = Batches(teacher.tokenise(transfer.select_columns("sentence")["sentence"]), *targets(transfer), batch_size=32); lap()
-    rows = sum(len(ids) for ids, _, _ in batches); lap()
+    batches = Batches(
+        teacher.tokenise(transfer.select_columns("sentence")["sentence"]), *targets(transfer), batch_size=32)
+    lap()
+    rows = sum(len(ids) for ids, _, _ in batches)
+    lap()
     assert rows == len(transfer)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"new sentences": n} | dict(zip(("make", "label", "open", "one pass"), times)) | {"GB at start": before / 2**20, "peak GB": peak / 2**20}))
+    print(
+        json.dumps(
+            {"new sentences": n} | dict(zip(("make", "label", "open", "one pass"), times))
+            | {"GB at start": before / 2**20, "peak GB": peak / 2**20}))
 
 
 def main():
@@ -73,7 +89,8 @@ def main():
             return one(args.one, Path(folder))
     rows = []
     for n in args.sizes:
-        out = subprocess.run([sys.executable, __file__, "--one", str(n)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        out = subprocess.run(
+            [sys.executable, __file__, "--one", str(n)], check=True, stdout=subprocess.PIPE, text=True).stdout
         rows.append(json.loads(out.splitlines()[-1]))
         print(f"{n:,} done", flush=True)
     print(pd.DataFrame(rows).round(2).to_string(index=False))

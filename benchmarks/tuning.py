@@ -24,7 +24,8 @@ from kd_nb.students import STUDENTS, make_student
 from kd_nb.tuning import config_of, fastest, measure_range, open_base
 from kd_nb.vectors import MODES, word_vectors
 
-SIZES = [dict(width=w, layers=n) for w, n in (("1", 5), ("1", 8), ("2", 5))]  # for `range`, with what the exploration of BERT kept:
+SIZES = [
+    dict(width=w, layers=n) for w, n in (("1", 5), ("1", 8), ("2", 5))]  # for `range`, with what the exploration of BERT kept:
 KEPT = dict(warmup_ratio=0., decay=False, batch_size=32, embeddings="wordpiece", mode="multichannel")
 
 
@@ -57,24 +58,30 @@ def on_front(table: pd.DataFrame) -> list[bool]:
 
 def architecture(r) -> tuple:
     "All that the time of a row depends on; random vectors of pieces take as long as the teacher's."
-    return r.student, r.width, int(r.layers), "wordpiece" if r.embeddings == "scratch" else r.embeddings, len(MODES[r.mode])
+    return (
+        r.student, r.width, int(r.layers), "wordpiece" if r.embeddings == "scratch" else r.embeddings,
+        len(MODES[r.mode]))
 
 
 def retime(run: Path, out: Path, task: str, rounds: int):
     paths = [p for n in ("bilstm", "bert", "joint") if (p := out/f"tuning-{task}-{n}.csv").exists()]
     tables = {p: pd.read_csv(p, dtype=dict(width=str)) for p in paths}
-    base, wanted = open_base(Run(run), "bilstm"), sorted({architecture(r) for t in tables.values() for r in t[t.ms.notna()].itertuples()})
+    base, wanted = (
+        open_base(Run(run), "bilstm"),
+        sorted({architecture(r) for t in tables.values() for r in t[t.ms.notna()].itertuples()}))
     sentences, passes = base.task.splits["select"]["sentence"][:], []
     vectors = {e: word_vectors(e, base.teacher, base.transfer["sentence"][:]) for e in ("wordpiece", "word")}
     for _ in range(2):
         passes.append({})
         for kind, width, layers, embeddings, copies in wanted:
             mode = next(m for m, trained in MODES.items() if len(trained) == copies)
-            student = make_student(base.teacher, kind, vectors[embeddings], mode=mode, **STUDENTS[kind].sizes(width, layers))
+            student = make_student(
+                base.teacher, kind, vectors[embeddings], mode=mode, **STUDENTS[kind].sizes(width, layers))
             passes[-1][kind, width, layers, embeddings, copies] = fastest(student, sentences, rounds)
     for key in wanted: print(*key, "ms in each pass:", *(round(p[key], 3) for p in passes))
     apart = pd.Series([abs(passes[0][k] / passes[1][k] - 1) for k in wanted])
-    print(f"{len(wanted)} architectures; the passes differ by {100 * apart.median():.0f} % (median), {100 * apart.max():.0f} % (at most)")
+    print(
+        f"{len(wanted)} architectures; the passes differ by {100 * apart.median():.0f} % (median), {100 * apart.max():.0f} % (at most)")
     for path, table in tables.items():
         table["ms"] = [min(p[architecture(r)] for p in passes) if r.ms == r.ms else None for r in table.itertuples()]
         table["ms"] = table.ms.round(5)
@@ -87,14 +94,18 @@ def ranges(run: Path, out: Path, task: str):
     for size in SIZES:
         with threads(1): curve = measure_range(base, config_of(base, KEPT | size | dict(lr=1.)))
         curves.append(curve.assign(**size)[["width", "layers", "lr", "loss"]])
-    with atomic(out/f"tuning-{task}-range.csv") as part: pd.concat(curves).to_csv(part, index=False, float_format="%.6g")
+    with atomic(out / f"tuning-{task}-range.csv") as part:
+        pd.concat(curves).to_csv(part, index=False, float_format="%.6g")
 
 
 def dev(trials: list[Path], out: Path):
     rows = []
     for folder in trials:
         trial, metrics = read_json(folder/"trial.json"), read_json(folder/"metrics.json")
-        settings = {k: trial[k] for k in ("trial", "lr", "batch_size", "warmup_ratio", "embeddings", "mode", "width", "layers", "epochs")}
+        settings = {
+            k: trial[k]
+            for k in (
+                "trial", "lr", "batch_size", "warmup_ratio", "embeddings", "mode", "width", "layers", "epochs")}
         model = next(m for m in metrics["models"] if m["model"] == trial["student"])
         rows.append(settings | dict(selection=trial["score"], selection_low=trial["low"], selection_high=trial["high"])
                     | {k: model[k] for k in ("dev", "dev_low", "dev_high", "n_dev")})

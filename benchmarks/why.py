@@ -24,8 +24,15 @@ def main():
         scored = perturbed(models, table)
         scored.round(4).to_csv(args.out/f"perturbed-{name}.csv", index=False)
         sentences = table.sentence.tolist()
-        curves = {str(i): prefix_curve(models, sentences[i]).round(4).to_dict("list") for i in table.index[table.change == "none"]}
-        write_json(args.out/f"why-{name}.json", dict(saliency={sentences[int(i)]: w for i, w in explain(models, sentences, range(len(sentences))).items()}, prefixes={sentences[int(i)]: c for i, c in curves.items()}))
+        curves = {
+            str(i): prefix_curve(models, sentences[i]).round(4).to_dict("list")
+            for i in table.index[table.change == "none"]}
+        write_json(
+            args.out / f"why-{name}.json",
+            dict(
+                saliency={
+                    sentences[int(i)]: w for i, w in explain(models, sentences, range(len(sentences))).items()},
+                prefixes={sentences[int(i)]: c for i, c in curves.items()}))
         print(name, scored[[c for c in scored if c.endswith(" right")]].mean().round(3).to_dict())
 
 

@@ -11,12 +11,14 @@ import hashlib
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .calibration import apply_temperature, calibration, fit_temperature, plot_reliability
-from .core import KdError, alone, atomic, check_name, check_seed, open_run, progress, resumable, save_figure, show, write_json
+from .core import KdError, alone, atomic, check_name, check_seed, open_run, progress, resumable
+from .core import save_figure, show, write_json
 from .data import interval, metric_name, score
 from .deploy import agreement, export_student, folder_bytes, trim
 from .encodings import POOLINGS, table_of, untrained
 from .errors import Tables, by_confidence, compare, correlation, mean_confidence, most_confused, only_teacher_right
-from .errors import only_teacher_sure, overlap, p_value, per_class, plot_confidence, plot_confusion, right_by_one, sure_by_one
+from .errors import only_teacher_sure, overlap, p_value, per_class, plot_confidence, plot_confusion
+from .errors import right_by_one, sure_by_one
 from .pipeline import predict_splits, speed_table, titled, write_report
 from .probe import chosen
 from .probing import REFERENCES, load_suite, official, plot_layers, probe_model, without_model
@@ -40,7 +42,8 @@ def export_run(
         for form in forms:
             home = run.home(ModelRef(ref.name, form))
             logits = export_student(student, home, form == "int8").logits(dev)
-            trimmed, scores = agreement(z, logits), [score(metrics["metric"], gold, x.argmax(1)) for x in (logits, before)]
+            trimmed, scores = (
+                agreement(z, logits), [score(metrics["metric"], gold, x.argmax(1)) for x in (logits, before)])
             rows.append(dict(student=str(ref), form=form, bytes=folder_bytes(home), max_diff=trimmed["max_diff"],
                              same_as_trimmed=trimmed["same"], same_as_student=agreement(before, logits)["same"],
                              score=scores[0], score_of_student=scores[1]))
@@ -68,11 +71,17 @@ def export(
     found, forms = Run(run), [form for form, wanted in (("onnx", onnx), ("int8", int8)) if wanted or onnx == int8]
     with alone(run, "export"): table = export_run(found, forms)
     percent = "{:.1%}".format
-    show(pd.DataFrame({"student": table.student, "form": table.form, "size": (table.bytes / 1e6).map("{:.1f} MB".format),
-        "largest difference of a logit": table.max_diff.map("{:.0e}".format),
-        "same label as trimmed student": table.same_as_trimmed.map(percent), "as student": table.same_as_student.map(percent),
-        "dev score": (100 * table.score).map("{:.1f}".format), "of student": (100 * table.score_of_student).map("{:.1f}".format)}),
-        f"Exported into {run/'export'}")
+    show(
+        pd.DataFrame(
+            {
+                "student": table.student, "form": table.form,
+                "size": (table.bytes / 1e6).map("{:.1f} MB".format),
+                "largest difference of a logit": table.max_diff.map("{:.0e}".format),
+                "same label as trimmed student": table.same_as_trimmed.map(percent),
+                "as student": table.same_as_student.map(percent),
+                "dev score": (100 * table.score).map("{:.1f}".format),
+                "of student": (100 * table.score_of_student).map("{:.1f}".format)}),
+        f"Exported into {run / 'export'}")
     print("A folder is all you need to copy; predict.py in it answers with onnxruntime and tokenizers alone.")
 
 # %% ../nbs/10a_analysis.ipynb #cell-011
@@ -105,13 +114,14 @@ def _size_and_score(run: Run, models: dict, linear: dict) -> list[dict]:
             table = predictions(dev, logits, task.labels, gold)
             with atomic(run/f"predictions/{name.replace(' ', '-')}-dev.parquet") as part: table.to_parquet(part)
         low, high = interval(task.metric, gold, logits.argmax(1))
-        rows.append(dict(model=name, bytes=n_bytes, score=score(task.metric, gold, logits.argmax(1)), low=low, high=high))
+        rows.append(
+            dict(model=name, bytes=n_bytes, score=score(task.metric, gold, logits.argmax(1)), low=low, high=high))
     return rows
 
 # %% ../nbs/10a_analysis.ipynb #0e7d90c9
 def speed_run(
     run: Run,  # finished
-) -> dict:     # what goes to `speed.json`: `task`, `metric`, `models` (a row each), `rows` (a row a model, number of threads and batch size), `exports`
+) -> dict:  # what goes to `speed.json`: `task`, `metric`, `models` (a row each), `rows` (a row a model, number of threads and batch size), `exports`
     "Score, size and times of all models of a run and of the simple ones, on the CPU."
     run.metrics  # only of a finished run
     task, rows, exports = run.task, [], export_run(run, ["onnx", "int8"])
@@ -119,7 +129,8 @@ def speed_run(
     for n in dict.fromkeys((1, torch.get_num_threads())):
         models = all_models(run, n, linear)
         for batch_size, calls, rounds in ((1, 40, 5), (256, 1, 5)):
-            with threads(n): times = time_models({k: m.logits for k, m in models.items()}, dev, batch_size, calls, rounds)
+            with threads(n):
+                times = time_models({k: m.logits for k, m in models.items()}, dev, batch_size, calls, rounds)
             rows += times.assign(threads=n, batch_size=batch_size).to_dict("records")
     about = _size_and_score(run, models, linear)
     return dict(task=task.name, metric=task.metric, models=about, rows=rows, exports=exports.to_dict("records"))
@@ -157,20 +168,22 @@ def to_probe(
 
 # %% ../nbs/10a_analysis.ipynb #cell-016
 def probe_run(
-    run: Run,               # finished
+    run: Run,  # finished
     models: list[ModelRef],
     suite: dict[str, pd.DataFrame],
-    about: dict,            # the suite's settings, which must stay the same under a name
-    name: str,              # of the folder in `probing/`
+    about: dict,  # the suite's settings, which must stay the same under a name
+    name: str,  # of the folder in `probing/`
     control: bool = False,  # also with random labels
-) -> pd.DataFrame:          # all scores that are there, of these models and of earlier ones: model, task, control, layer, ...
+) -> (
+    pd.DataFrame):  # all scores that are there, of these models and of earlier ones: model, task, control, layer, ...
     "Probe models of a run; continues where it was stopped."
     run.metrics  # only of a finished run
     home, order = run/f"probing/{name}", ["pretrained", *map(str, run.models)]
     content = "".join(f"{t}{d.to_csv()}" for t, d in sorted(suite.items()))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     open_run(home, about | dict(tasks=sorted(suite), suite_digest=digest))
-    for ref in models: probe_model(to_probe(run, ref), suite, home/str(ref), str(ref), about["pooling"], about["seed"], control)
+    for ref in models:
+        probe_model(to_probe(run, ref), suite, home / str(ref), str(ref), about["pooling"], about["seed"], control)
     def rank(path):
         ref = run.ref(path.parent.name)
         return order.index(str(ModelRef(ref.name, ref.form))), path
@@ -252,7 +265,8 @@ def probe(
     print(f"sentences: {suite}{' (synthetic, by the built-in grammar)' if suite == 'made' else ''}", flush=True)
     sets = load_suite(suite, tasks.split(",") if tasks else None, (n_train, n_eval, n_eval), spacy, seed)
     references = REFERENCES if official(suite, sets) else without_model(sets)
-    if references is REFERENCES: print("published scores are drawn beside: these are taken for SentEval's own sentences", flush=True)
+    if references is REFERENCES:
+        print("published scores are drawn beside: these are taken for SentEval's own sentences", flush=True)
     about = dict(suite=suite, pooling=pooling, n_train=n_train, n_eval=n_eval, seed=seed)
     with alone(opened.folder, f"probing-{name}"), resumable():
         scores = probe_run(opened, wanted, sets, about, name, controls)
@@ -261,7 +275,9 @@ def probe(
     table = probing_table(scores, sets)
     with atomic(opened/f"probing/{name}/table.csv") as part: table.to_csv(part, index=False)
     write_report(opened)
-    show(table, f"Accuracy (%) of the probe on test sentences, at each model's best layer on the evaluation part: {suite}, {pooling} pooling")
+    show(
+        table,
+        f"Accuracy (%) of the probe on test sentences, at each model's best layer on the evaluation part: {suite}, {pooling} pooling")
     print(f"Look into {run}: figures/probing-{name}.png, report.html, probing/{name}/scores.csv")
 
 # %% ../nbs/10a_analysis.ipynb #cell-022
@@ -328,8 +344,11 @@ def draw_errors(
 ):
     "Confidence, calibration before and after the temperature, and what the students confuse, into `figures/`."
     tables = run.predictions(split)
-    axes = {"confidence": lambda: plot_confidence(tables), "reliability": lambda: titled(plot_reliability(tables), "as trained")}
-    if cooled := _cooled(tables, t): axes["reliability-after"] = lambda: titled(plot_reliability(cooled), "after the temperature")
+    axes = {
+        "confidence": lambda: plot_confidence(tables),
+        "reliability": lambda: titled(plot_reliability(tables), "as trained")}
+    if cooled := _cooled(tables, t):
+        axes["reliability-after"] = lambda: titled(plot_reliability(cooled), "after the temperature")
     axes |= {f"confusion-{s}": lambda s=str(s): titled(plot_confusion(tables[s]), s) for s in run.distilled}
     for name, draw in axes.items(): save_figure(run/f"figures/errors-{name}-{split}.png", draw)
 
@@ -384,7 +403,8 @@ def _show_errors(found: dict[str, pd.DataFrame], split: str, students: list[str]
     show(confidence.drop(columns="selection rows").round(2), what)
     show(found["overlap"].round(0), "How many hits, or mistakes, of a row's model the column's shares (percent)")
     differences = found["differences"]
-    differences = differences.assign(metric=differences.metric.map(metric_name), mcnemar_p=differences.mcnemar_p.map(p_value))
+    differences = differences.assign(
+        metric=differences.metric.map(metric_name), mcnemar_p=differences.mcnemar_p.map(p_value))
     show(differences.round(1), "Differences (percent, 95 % interval; McNemar's p is about accuracy)")
     columns = ["sentence", "label", *(f"pred: {s}" for s in students)]
     show(lost.head(8)[columns], f"Right by the teacher alone: {len(lost)} sentences, the first of them")

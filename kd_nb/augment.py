@@ -43,14 +43,16 @@ class LanguageModel(torch.nn.Module):
         self.eos_id = tokenizer.eos_token_id
         self.bos_id = self.eos_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         names = tokenizer.convert_ids_to_tokens([self.bos_id, self.eos_id])
-        self.tokenizer.post_processor = TemplateProcessing(single=f"{names[0]}:0 $A:0 {names[1]}:0", special_tokens=list(zip(names, [self.bos_id, self.eos_id])))
+        self.tokenizer.post_processor = TemplateProcessing(
+            single=f"{names[0]}:0 $A:0 {names[1]}:0", special_tokens=list(zip(names, [self.bos_id, self.eos_id])))
 
     def tokenise(self, sentences: list[str]) -> Tokens: return tokenise(self.tokenizer, sentences, pad_id=self.eos_id)
 
     def forward(self, ids, lengths):
         "ids int[n, longest], lengths int[n] -> log-likelihood float[n, longest - 1] of the tokens from the second on, 0 in the padding."
         inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-        with autocast(ids.device): z = self.model(input_ids=ids, attention_mask=inside.long(), use_cache=False).logits[:, :-1]
+        with autocast(ids.device):
+            z = self.model(input_ids=ids, attention_mask=inside.long(), use_cache=False).logits[:, :-1]
         logp = z.float().log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
         return logp * inside[:, 1:]
 
@@ -60,7 +62,8 @@ def load_lm(
 ) -> LanguageModel:    # on the device that `pick_device` names
     "Load a causal language model; raises `KdError` if there is none or it has no safetensors weights."
     model, tokenizer = load_pretrained(name, AutoModelForCausalLM, "language model", LMS)
-    if tokenizer.eos_token_id is None: raise KdError(f"language model '{name}' has a tokeniser without an end-of-sentence token: name another")
+    if tokenizer.eos_token_id is None:
+        raise KdError(f"language model '{name}' has a tokeniser without an end-of-sentence token: name another")
     return LanguageModel(model, tokenizer).to(pick_device()).eval()
 
 # %% ../nbs/03_augment.ipynb #cell-018
@@ -73,7 +76,8 @@ def perplexity(
     device, was_training, total = next(lm.parameters()).device, lm.training, 0.
     lm.eval()
     with torch.inference_mode():
-        for rows in tokens.lengths.argsort(descending=True).split(batch_size): total += float(lm(*(x.to(device) for x in tokens.pad(rows))).sum())
+        for rows in tokens.lengths.argsort(descending=True).split(batch_size):
+            total += float(lm(*(x.to(device) for x in tokens.pad(rows))).sum())
     lm.train(was_training)
     return float(np.exp(-total / int((tokens.lengths - 1).sum())))
 
@@ -94,8 +98,10 @@ def fine_tune_lm(
 ) -> pd.DataFrame:         # a row an epoch, see `kd_nb.training.fit`; the score is 1 / perplexity
     "Fine-tune a language model on sentences by next-token prediction."
     tokens, held_out = lm.tokenise(sentences), lm.tokenise(select)
-    return fit(lm, Batches(tokens, tokens.lengths - 1, batch_size=batch_size), lambda logp, target: -logp.sum() / target[0].sum(),
-               lambda: 1 / perplexity(lm, held_out), folder, epochs, lr, weight_decay=1e-3, seed=seed, label="language model")
+    return fit(
+        lm, Batches(tokens, tokens.lengths - 1, batch_size=batch_size),
+        lambda logp, target: -logp.sum() / target[0].sum(), lambda: 1 / perplexity(lm, held_out), folder,
+        epochs, lr, weight_decay=1e-3, seed=seed, label="language model")
 
 # %% ../nbs/03_augment.ipynb #cell-023
 def cumulative(
@@ -115,11 +121,12 @@ def cumulative(
 @torch.inference_mode()
 def sample(
     lm: LanguageModel,
-    prefix: torch.Tensor,     # int[n], the first token of each sentence
-    u: torch.Tensor,          # float[n, max_length] in [0, 1): the random numbers that pick tokens
-    temperature: float = 1.,  # see `cumulative`
-    top_p: float = 1.,
-) -> tuple[list[list[int]], np.ndarray, np.ndarray]:  # tokens of each sentence without its frame; bool[n] whether it ended; float[n] mean log-likelihood of a token after the prefix, in nats
+    prefix: torch.Tensor,  # int[n], the first token of each sentence
+    u: torch.Tensor,  # float[n, max_length] in [0, 1): the random numbers that pick tokens
+    temperature: float = 1.0,  # see `cumulative`
+    top_p: float = 1.0,
+) -> tuple[
+    list[list[int]], np.ndarray, np.ndarray]:  # tokens of each sentence without its frame; bool[n] whether it ended; float[n] mean log-likelihood of a token after the prefix, in nats
     "Write sentences token by token, all at once; what has ended leaves the batch."
     device, n, length = next(lm.parameters()).device, len(prefix), u.shape[1]
     alive, u, cache = torch.arange(n, device=device), u.to(device), DynamicCache(config=lm.model.config)
@@ -153,14 +160,18 @@ def lm_writer(
     tokens, config = lm.tokenise(sentences), lm.model.config
     first = tokens.ids[tokens.starts[:-1] + 1].long()
     if fast_bf16(next(lm.parameters()).device): lm.model.bfloat16()
-    token_bytes = 2 * config.num_hidden_layers * config.hidden_size * lm.model.dtype.itemsize  # what is kept of a token, at most
+    token_bytes = (
+        2 * config.num_hidden_layers * config.hidden_size * lm.model.dtype.itemsize)  # what is kept of a token, at most
     batch = max(int(2e9 / token_bytes / tokens.lengths.float().mean()), 16)  # about 2 GB of that
     def write(chunk, size):
         rng = np.random.default_rng([seed, chunk])
-        prefix, u = first[rng.integers(len(first), size=size)], torch.from_numpy(rng.random((size, max_length), dtype=np.float32))
+        prefix, u = (
+            first[rng.integers(len(first), size=size)],
+            torch.from_numpy(rng.random((size, max_length), dtype=np.float32)))
         parts = [sample(lm, p, r, temperature, top_p) for p, r in zip(prefix.split(batch), u.split(batch))]
         rows, ended, logp = ([x for part in parts for x in part[i]] for i in range(3))
-        return pd.DataFrame({"sentence": lm.hf_tokenizer.batch_decode(rows, skip_special_tokens=True), "ended": ended, "logp": logp})
+        return pd.DataFrame(
+            {"sentence": lm.hf_tokenizer.batch_decode(rows, skip_special_tokens=True), "ended": ended, "logp": logp})
     return write
 
 # %% ../nbs/03_augment.ipynb #cell-035
@@ -221,12 +232,15 @@ def load_mlm(
     name: str | Path,  # of the teacher
 ) -> tuple:            # model and tokeniser
     "A teacher's pre-trained checkpoint as a masked language model; raises `KdError` if it has no head for that."
-    (model, found), tokenizer = load_pretrained(name, AutoModelForMaskedLM, "masked language model", ["bert-large-uncased"], output_loading_info=True)
+    (model, found), tokenizer = load_pretrained(
+        name, AutoModelForMaskedLM, "masked language model", ["bert-large-uncased"], output_loading_info=True)
     if found["missing_keys"] or tokenizer.mask_token_id is None:
-        raise KdError(f"--augment mlm needs a teacher whose checkpoint has a masked-language-model head; '{Path(name).name}' has none: "
-                      "use --augment lm or rules, or a teacher such as bert-large-uncased")
+        raise KdError(
+            f"--augment mlm needs a teacher whose checkpoint has a masked-language-model head; '{Path(name).name}' has none: "
+            "use --augment lm or rules, or a teacher such as bert-large-uncased")
     if type(tokenizer.backend_tokenizer.model).__name__ != "WordPiece":
-        raise KdError("--augment mlm needs a teacher with a WordPiece vocabulary, as BERT has: use --augment lm or rules")
+        raise KdError(
+            "--augment mlm needs a teacher with a WordPiece vocabulary, as BERT has: use --augment lm or rules")
     return model.to(pick_device()).eval(), tokenizer
 
 # %% ../nbs/03_augment.ipynb #cell-044b
@@ -243,7 +257,9 @@ def likeliest_words(
     "The words that a masked language model finds likeliest in one place of each sentence."
     out, device = [], is_word.device
     for i in range(0, len(rows), batch_size):
-        texts = ["".join((tokenizer.mask_token if j == at else w) + s for j, (w, s) in enumerate(r)) for r in rows[i:i + batch_size]]
+        texts = [
+            "".join((tokenizer.mask_token if j == at else w) + s for j, (w, s) in enumerate(r))
+            for r in rows[i : i + batch_size]]
         x = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt").to(device)
         hit = x.input_ids == tokenizer.mask_token_id
         z = model(**x).logits[torch.arange(len(texts), device=device), hit.int().argmax(1), :len(is_word)]
@@ -264,12 +280,14 @@ def mlm_writer(
     vocab, special = tokenizer.convert_ids_to_tokens(range(len(tokenizer))), set(tokenizer.all_special_tokens)
     is_word = torch.tensor([t.isalpha() and t not in special for t in vocab], device=next(model.parameters()).device)
     vectors = torch.nn.functional.normalize(model.get_input_embeddings().weight.detach()[:len(vocab)], dim=1)
-    def nearest(pieces): return (vectors @ vectors[pieces].mean(0)).masked_fill(~is_word, -torch.inf).topk(k).indices.cpu()
+    def nearest(pieces):
+        return (vectors @ vectors[pieces].mean(0)).masked_fill(~is_word, -torch.inf).topk(k).indices.cpu()
     @torch.inference_mode()
     def write(chunk, size):
         rng = np.random.default_rng([seed, chunk])
         rows = [split_words(sentences[(chunk * size + i) % len(sentences)]) for i in range(size)]
-        chosen = [(rng.random(len(r)) < p_replace) & np.array([w.isalnum() for w, _ in r], bool) for r in rows]  # punctuation stays
+        chosen = [
+            (rng.random(len(r)) < p_replace) & np.array([w.isalnum() for w, _ in r], bool) for r in rows]  # punctuation stays
         for a in range(max(map(len, rows), default=0)):  # place by place: a prediction sees what was replaced before it
             todo = [i for i, c in enumerate(chosen) if a < len(c) and c[a]]
             if not todo: continue
@@ -308,12 +326,16 @@ class SentenceFilter:
         most: int | None = None,  # stop after so many have passed
     ) -> list[str]:        # what passed, spaces made single
         out = []
-        for sentence, ended, logp in zip(df.sentence, df.get("ended", [True] * len(df)), df.get("logp", [0.] * len(df))):
+        for sentence, ended, logp in zip(
+            df.sentence, df.get("ended", [True] * len(df)), df.get("logp", [0.0] * len(df))):
             if most is not None and len(out) == most: break
             sentence = " ".join(sentence.split())
             key = hash(same_key(sentence))
-            if reason := self.why(key, sentence, ended, logp): self.dropped[reason] = self.dropped.get(reason, 0) + 1
-            else: self.seen.add(key); out.append(sentence)
+            if reason := self.why(key, sentence, ended, logp):
+                self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            else:
+                self.seen.add(key)
+                out.append(sentence)
         self.passed += len(out)
         return out
 
@@ -351,7 +373,8 @@ def generate(
             passed += len(new)
         done = todo.stop
         if passed - before < 0.02 * size * len(todo): break
-    if passed < n and state.is_main_process: print(f"{origin}: only {passed:,} new sentences could be made, not {n:,}", flush=True)
+    if passed < n and state.is_main_process:
+        print(f"{origin}: only {passed:,} new sentences could be made, not {n:,}", flush=True)
     return concatenate_datasets(parts)
 
 # %% ../nbs/03_augment.ipynb #cell-060
@@ -413,7 +436,9 @@ class Augmentation:
     writer: Callable  # see `write_with_lm`
     defaults: Callable = lambda lm: {}  # see `lm_defaults`
 
-AUGMENTS = {"lm": Augmentation(write_with_lm, lm_defaults), "rules": Augmentation(write_by_rules), "mlm": Augmentation(write_with_mlm)}
+AUGMENTS = {
+    "lm": Augmentation(write_with_lm, lm_defaults), "rules": Augmentation(write_by_rules),
+    "mlm": Augmentation(write_with_mlm)}
 
 # %% ../nbs/03_augment.ipynb #cell-064
 def origin_colours(origins: Iterable[str]) -> dict:
@@ -429,13 +454,19 @@ def plot_sentences(
     import matplotlib.pyplot as plt, seaborn as sns
     words = rows.sentence.str.casefold().str.findall(r"\[mask\]|\w+(?:['’-]\w+)*")
     known = {w for ws in words[rows.origin == "train"] for w in ws} | {"[mask]"}
-    rows = rows.assign(words=words.str.len(), new=[100 * np.mean([w not in known for w in ws]) if ws else 0. for ws in words])
+    rows = rows.assign(
+        words=words.str.len(), new=[100 * np.mean([w not in known for w in ws]) if ws else 0.0 for ws in words])
     axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")[1]
-    style = dict(hue="origin", palette=origin_colours(rows.origin), stat="percent", common_norm=False, element="step", fill=False)
+    style = dict(
+        hue="origin", palette=origin_colours(rows.origin), stat="percent", common_norm=False, element="step",
+        fill=False)
     sns.histplot(rows, x="words", discrete=True, ax=axes[0], **style)
     axes[0].set(xlabel="words a sentence", ylabel="% of sentences", title="length")
     axes[0].set_xlim(0, rows.words.quantile(0.995) + 1)
     made = rows[rows.origin != "train"]
-    if len(made): sns.histplot(made, x="new", bins=20, binrange=(0, 100), ax=axes[1], **style | dict(palette=origin_colours(made.origin)))
+    if len(made):
+        sns.histplot(
+            made, x="new", bins=20, binrange=(0, 100), ax=axes[1],
+            **style | dict(palette=origin_colours(made.origin)))
     axes[1].set(xlabel="% of a sentence's words that are new", ylabel="% of sentences", title="new words")
     return axes

@@ -18,8 +18,16 @@ from .vectors import MODES
 
 # %% ../nbs/05d_bert.ipynb #ber-08
 BERT_WIDTHS = {  # hidden size, intermediate size, heads
-    "1/16": (13, 47, 1), "1/8": (26, 94, 1), "1/4": (51, 188, 1), "1/3": (68, 250, 1), "1/2": (102, 375, 2), "1": (204, 750, 3),
-    "2": (408, 1500, 6), "3": (612, 2250, 9), "4": (816, 3000, 12)}
+    "1/16": (13, 47, 1),
+    "1/8": (26, 94, 1),
+    "1/4": (51, 188, 1),
+    "1/3": (68, 250, 1),
+    "1/2": (102, 375, 2),
+    "1": (204, 750, 3),
+    "2": (408, 1500, 6),
+    "3": (612, 2250, 9),
+    "4": (816, 3000, 12),
+}
 
 def sizes_of_teacher(
     teacher: SentenceClassifier,  # with a `.model`
@@ -29,9 +37,11 @@ def sizes_of_teacher(
     config = teacher.model.config
     if config.model_type != "bert":
         raise KdError(f"--width teacher copies layers of a BERT; this teacher is of the type '{config.model_type}'")
-    usual = (config.hidden_act, config.layer_norm_eps) == ("gelu", 1e-12) and config.max_position_embeddings >= MAX_LENGTH
+    usual = (config.hidden_act, config.layer_norm_eps) == (
+        "gelu", 1e-12) and config.max_position_embeddings >= MAX_LENGTH
     if not usual:
-        raise KdError("--width teacher copies layers of a BERT with gelu units and at least 128 positions; this teacher has others")
+        raise KdError(
+            "--width teacher copies layers of a BERT with gelu units and at least 128 positions; this teacher has others")
     if (layers or 0) > config.num_hidden_layers:
         raise KdError(f"--layers {layers}: the teacher has only {config.num_hidden_layers} to copy")
     same = {k: getattr(config, k) for k in ("hidden_size", "intermediate_size", "num_attention_heads")}
@@ -63,7 +73,8 @@ class BertStudent(Student):
             attn_implementation="sdpa")
         self.positions, self.types = nn.Embedding(MAX_LENGTH, hidden_size), nn.Embedding(2, hidden_size)
         self.norm, self.dropout = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps), nn.Dropout(dropout)
-        self.encoder, self.pooler, self.classifier = BertEncoder(config), BertPooler(config), nn.Linear(hidden_size, len(labels))
+        self.encoder, self.pooler, self.classifier = (
+            BertEncoder(config), BertPooler(config), nn.Linear(hidden_size, len(labels)))
         for m in self.modules():  # BERT's initialisation
             if isinstance(m, (nn.Linear, nn.Embedding)): nn.init.normal_(m.weight, std=config.initializer_range)
             if isinstance(m, nn.Linear): nn.init.zeros_(m.bias)

@@ -44,7 +44,8 @@ class BiLSTM(Student):
     ):
         super().__init__(tokenizer, labels, vocab_size, embed_dim, mode)
         between = dropout if num_layers > 1 else 0.
-        self.lstm = nn.LSTM(self.embedding.dim, hidden_size, num_layers, batch_first=True, bidirectional=True, dropout=between)
+        self.lstm = nn.LSTM(
+            self.embedding.dim, hidden_size, num_layers, batch_first=True, bidirectional=True, dropout=between)
         self.head = nn.Sequential(
             nn.Linear(2 * hidden_size, fc_size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(fc_size, len(labels)))
 
@@ -63,7 +64,9 @@ class BiLSTM(Student):
     def sizes(cls, width="1", layers=None, teacher=None) -> dict:
         "300 units a direction and 400 before the classes, times the width."
         super().sizes(width)
-        return dict(hidden_size=round(300 * Fraction(width)), fc_size=round(400 * Fraction(width)), num_layers=layers or cls.usual_layers)
+        return dict(
+            hidden_size=round(300 * Fraction(width)), fc_size=round(400 * Fraction(width)),
+            num_layers=layers or cls.usual_layers)
 
     @classmethod
     def space(cls) -> Space: return Space(layers=(1, 2), optimizers=("adam", "adadelta"))
@@ -110,8 +113,11 @@ def lstm_graph(
     for k in range(last + 1):
         nodes += [node("LSTM", [f"x{k}", f"w{k}", f"r{k}", f"b{k}", "steps"], [f"y{k}", f"h{k}"], **about)]
         if k < last:  # both directions side by side: [length, n, 2 * hidden_size]
-            nodes += [node("Transpose", [f"y{k}"], [f"t{k}"], perm=[0, 2, 1, 3]), node("Reshape", [f"t{k}", "sides"], [f"x{k + 1}"])]
-    nodes += [node("Transpose", [f"h{last}"], ["h"], perm=[1, 0, 2]), node("Flatten", ["h"], ["s"])]  # the top layer's last states
+            nodes += [
+                node("Transpose", [f"y{k}"], [f"t{k}"], perm=[0, 2, 1, 3]),
+                node("Reshape", [f"t{k}", "sides"], [f"x{k + 1}"])]
+    nodes += [
+        node("Transpose", [f"h{last}"], ["h"], perm=[1, 0, 2]), node("Flatten", ["h"], ["s"])]  # the top layer's last states
     nodes += [node("MatMul", ["s", "m1"], ["p"]), node("Add", ["p", "c1"], ["q"]), node("Relu", ["q"], ["a"])]
     nodes += [node("MatMul", ["a", "m2"], ["u"]), node("Add", ["u", "c2"], ["logits"])]
     used, io = {name for n in nodes for name in n.input}, helper.make_tensor_value_info

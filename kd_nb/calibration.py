@@ -18,10 +18,10 @@ from .errors import Tables, checked, hits, logits_of
 BINNINGS = ("width", "mass")
 
 def reliability_bins(
-    table: pd.DataFrame,   # the predictions of one model
+    table: pd.DataFrame,  # the predictions of one model
     n_bins: int = 10,
     equal: str = "width",  # bins of equal width in (0, 1], or of equal mass
-) -> pd.DataFrame:         # a row for each bin that is not empty: low, high (edges; the upper one belongs to the bin), n, confidence, accuracy
+) -> pd.DataFrame:  # a row for each bin that is not empty: low, high (edges; the upper one belongs to the bin), n, confidence, accuracy
     "Accuracy by confidence."
     if n_bins < 1: raise KdError(f"there must be at least one bin, not {n_bins}")
     confidence, right = table.confidence.to_numpy(float), hits(table)
@@ -48,11 +48,14 @@ def gold_classes(
 ) -> np.ndarray:            # int[n]
     "Gold labels as places among the logits; raises `KdError` for a label that is not in `labels`, or for another number of logits."
     count, names = logits_of(checked(table)[:1]).shape[1], list(map(str, labels))
-    if not count == len(names) == len(set(names)): raise KdError(f"the predictions have {count} logits, but there are {len(set(names))} different labels")
-    label = table.label.astype(int) if table.label.dtype.kind == "f" and (table.label % 1 == 0).all() else table.label  # 1.0 is class 1
+    if not count == len(names) == len(set(names)):
+        raise KdError(f"the predictions have {count} logits, but there are {len(set(names))} different labels")
+    label = (
+        table.label.astype(int) if table.label.dtype.kind == "f" and (table.label % 1 == 0).all() else table.label)  # 1.0 is class 1
     gold = pd.Index(names).get_indexer(label.map(str))
     if (unknown := gold < 0).any():
-        raise KdError(f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of {', '.join(map(repr, names))}")
+        raise KdError(
+            f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of {', '.join(map(repr, names))}")
     return gold
 
 def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
@@ -60,7 +63,8 @@ def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
     gold = torch.from_numpy(gold_classes(table, labels))[:, None]
     logp = torch.from_numpy(logits_of(table)).log_softmax(1)
     p = logp.exp()
-    return float((p.square().sum(1, keepdim=True) - 2 * p.gather(1, gold) + 1).mean()), float(-logp.gather(1, gold).mean())
+    return float((p.square().sum(1, keepdim=True) - 2 * p.gather(1, gold) + 1).mean()), float(
+        -logp.gather(1, gold).mean())
 
 # %% ../nbs/09a_calibration.ipynb #3bf76b5a
 def brier_score(
@@ -88,7 +92,8 @@ def calibration(
     def row(t):
         errors = [expected_calibration_error(t, n_bins, equal) for equal in BINNINGS]
         return [*(100 * x for x in (hits(t).mean(), t.confidence.mean(), *errors)), *_scores(t, labels)]
-    return pd.DataFrame.from_dict({name: row(t) for name, t in tables.items()}, orient="index", columns=columns).astype(float)
+    return pd.DataFrame.from_dict(
+        {name: row(t) for name, t in tables.items()}, orient="index", columns=columns).astype(float)
 
 # %% ../nbs/09a_calibration.ipynb #1af9732c
 def plot_reliability(
@@ -104,7 +109,8 @@ def plot_reliability(
         bins = reliability_bins(table, n_bins, equal)
         x = bins.confidence + 0.006 * (i - (len(tables) - 1) / 2)  # side by side, or intervals would hide each other
         line, = ax.plot(x, bins.accuracy, label=name)
-        ends = np.array([stats.binomtest(round(a * n), n).proportion_ci(method="wilson") for a, n in zip(bins.accuracy, bins.n)])
+        ends = np.array(
+            [stats.binomtest(round(a * n), n).proportion_ci(method="wilson") for a, n in zip(bins.accuracy, bins.n)])
         ax.vlines(x, ends[:, 0], ends[:, 1], color=line.get_color(), lw=1)
         ax.scatter(x, bins.accuracy, s=10 + 150 * bins.n / bins.n.max(), color=line.get_color(), alpha=0.7)
     ax.set(xlabel="confidence (mean of a bin)", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
@@ -118,10 +124,14 @@ def fit_temperature(
 ) -> float:
     "The temperature with the least negative log-likelihood (Guo et al. 2017), between 0.05 and 20; raises `KdError` if the best is at or beyond these."
     logits, gold = torch.from_numpy(logits_of(table)), torch.from_numpy(gold_classes(table, labels))
-    if hits(table).all(): raise KdError(f"all {len(table)} held-out predictions are right: the colder the better, and no temperature fits")
+    if hits(table).all():
+        raise KdError(
+            f"all {len(table)} held-out predictions are right: the colder the better, and no temperature fits")
     def loss(log_t): return float(F.cross_entropy(logits / np.exp(log_t), gold))
     t = float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-    if not 0.06 < t < 19: raise KdError(f"no temperature between 0.05 and 20 fits {len(table)} held-out predictions of which {hits(table).sum()} are right")
+    if not 0.06 < t < 19:
+        raise KdError(
+            f"no temperature between 0.05 and 20 fits {len(table)} held-out predictions of which {hits(table).sum()} are right")
     return t
 
 def apply_temperature(

@@ -98,9 +98,10 @@ class _Commands(TyperGroup):
         return name, load(name) if name in COMMANDS else command, rest
 
 app = typer.Typer(
-    cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Distil a big Transformer into a tiny sentence classifier, and see what was kept.\n\n"
-         "Start with: `kd-nb run --task mini-intents`")
+    "Start with: `kd-nb run --task mini-intents`")
 
 def _show_version(wanted: bool):
     if wanted: raise typer.Exit(print(f"kd_nb {__version__}"))

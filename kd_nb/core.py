@@ -298,7 +298,7 @@ def autocast(
 # %% ../nbs/00_core.ipynb #cell-031
 def processes(
     patience: timedelta = timedelta(days=7),  # how long one process waits for another, e.g. while that one trains
-):                                            # accelerate's `PartialState`: num_processes, process_index, is_main_process, wait_for_everyone()
+):  # accelerate's `PartialState`: num_processes, process_index, is_main_process, wait_for_everyone()
     "The processes that `accelerate launch` has started, of which this is one."
     import torch
     from accelerate import PartialState
@@ -370,6 +370,8 @@ def save_figure(
     "Draw in our style without a screen, and save the figure whole or not at all."
     import matplotlib, matplotlib.pyplot as plt
     backend = matplotlib.get_backend()
-    plt.switch_backend("agg"); set_style()
+    plt.switch_backend("agg")
+    set_style()
     with atomic(path) as part: draw().figure.savefig(part, format="png", dpi=96)
-    plt.close("all"); plt.switch_backend(backend)
+    plt.close("all")
+    plt.switch_backend(backend)

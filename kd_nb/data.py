@@ -128,15 +128,20 @@ def make_task(
     check_name(metric, METRICS, "metric")
     frames = {split: check_rows(df, where[split]) for split, df in frames.items()}
     seen = sorted(frames["train"].label.unique())
-    if len(seen) < 2: raise KdError(f"{where['train']}: all {len(frames['train'])} rows have the label '{seen[0]}': two classes are needed")
+    if len(seen) < 2:
+        raise KdError(
+            f"{where['train']}: all {len(frames['train'])} rows have the label '{seen[0]}': two classes are needed")
     for split, df in frames.items():
         if len(df) < 2: raise KdError(f"{where[split]}: at least two rows are needed to score on")
         unknown = ~df.label.isin(seen)
         if unknown.any():
             row = int(unknown.values.argmax())
-            raise KdError(f"{where[split]}, row {row + 1}: the label '{df.label[row]}' does not occur in the training rows")
+            raise KdError(
+                f"{where[split]}, row {row + 1}: the label '{df.label[row]}' does not occur in the training rows")
     features = Features({"sentence": Value("string"), "label": ClassLabel(names=list(names or seen))})
-    splits = {s: Dataset.from_pandas(df[["sentence", "label"]], features=features, preserve_index=False) for s, df in frames.items()}
+    splits = {
+        s: Dataset.from_pandas(df[["sentence", "label"]], features=features, preserve_index=False)
+        for s, df in frames.items()}
     return Task(name, metric, DatasetDict(splits), source)
 
 # %% ../nbs/01_data.ipynb #cell-023
@@ -165,13 +170,18 @@ def read_table(
     "Read a labelled table; raise `KdError` for a missing file or column, an empty file, a wrong format or encoding."
     path = Path(path)
     if not path.is_file(): raise KdError(f"no such file: {path}")
-    if path.suffix not in READERS: raise KdError(f"{path}: '{path.suffix}' files cannot be read; give one of {', '.join(READERS)}")
+    if path.suffix not in READERS:
+        raise KdError(f"{path}: '{path.suffix}' files cannot be read; give one of {', '.join(READERS)}")
     if path.stat().st_size == 0: raise KdError(f"{path}: the file is empty")
-    try: df = READERS[path.suffix](path)
-    except UnicodeDecodeError as e: raise KdError(f"{path}, near row {_row_not_utf8(path)}: this is not UTF-8 text; save the file in UTF-8") from e
+    try:
+        df = READERS[path.suffix](path)
+    except UnicodeDecodeError as e:
+        raise KdError(
+            f"{path}, near row {_row_not_utf8(path)}: this is not UTF-8 text; save the file in UTF-8") from e
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as e:
         raise KdError(f"{path}: cannot be read as {path.suffix}: {str(e).splitlines()[0]}") from e
-    if path.suffix in (".csv", ".tsv") and not isinstance(df.index, pd.RangeIndex):  # pandas made the surplus field an index
+    if path.suffix in (".csv", ".tsv") and not isinstance(
+        df.index, pd.RangeIndex):  # pandas made the surplus field an index
         raise KdError(f"{path}, row 1: more fields than the header has columns; quote sentences that hold a comma")
     for option, column in (("--text", text), ("--label", label)):
         if column not in df.columns:
@@ -211,10 +221,12 @@ def load_file(
     "A task from a labelled table of your own."
     where = {split: str(p) for split, p in (("train", path), ("dev", dev), ("test", test)) if p is not None}
     frames = {split: read_table(p, text, label) for split, p in where.items()}
-    frames.setdefault("dev", frames["train"]); where.setdefault("dev", str(path))
+    frames.setdefault("dev", frames["train"])
+    where.setdefault("dev", str(path))
     task = make_task(Path(path).stem, metric, frames, where, source=str(path))
     if dev is None: task.splits["train"], task.splits["dev"] = stratified_split(task.splits["train"], 0.15)
-    if len(task.splits["dev"]) < 2: raise KdError(f"{path}: too few rows of each label to split off a dev part; name one with --dev")
+    if len(task.splits["dev"]) < 2:
+        raise KdError(f"{path}: too few rows of each label to split off a dev part; name one with --dev")
     return task
 
 # %% ../nbs/01_data.ipynb #cell-034
@@ -234,7 +246,9 @@ def from_folder(
 ) -> dict[str, pd.DataFrame]:  # split -> rows
     "The splits of a task that lies in a folder of TSV files."
     if not folder.is_dir(): raise KdError(f"no such folder: {folder}; mend KD_NB_DATA, or unset it to fetch the task")
-    return {s: read_table(folder/f"{s}.tsv") for s in ("train", "dev", "test") if s != "test" or (folder/f"{s}.tsv").exists()}
+    return {
+        s: read_table(folder / f"{s}.tsv") for s in ("train", "dev", "test")
+        if s != "test" or (folder / f"{s}.tsv").exists()}
 
 def from_glue(
     config: str,  # "cola" or "sst2"
@@ -250,7 +264,9 @@ def from_sara(
     "Sara as its author published it: class number and sentence, and a file of intent names."
     read = partial(pd.read_csv, sep="\t", quoting=csv.QUOTE_NONE, header=None, keep_default_na=False)
     intents = read(f"{base}/int_to_intent.tsv").set_index(0)[1]
-    return {s: read(f"{base}/{s}.tsv", names=["label", "sentence"]).assign(label=lambda d: d.label.map(intents)) for s in ("train", "dev", "test")}
+    return {
+        s: read(f"{base}/{s}.tsv", names=["label", "sentence"]).assign(label=lambda d: d.label.map(intents))
+        for s in ("train", "dev", "test")}
 
 # %% ../nbs/01_data.ipynb #cell-039
 @dataclass(frozen=True)
@@ -264,15 +280,19 @@ class Entry:
     home: str = "the hub"        # where `hub` fetches it, for people
 
 TASKS = {
-    "cola": Entry("mcc", "CoLA", "is the sentence acceptable English? (Warstadt et al. 2019)",
-                  partial(from_glue, "cola"), ("unacceptable", "acceptable")),
-    "sst2": Entry("accuracy", "SST-2", "is the film review positive? (Socher et al. 2013)",
-                  partial(from_glue, "sst2"), ("negative", "positive")),
-    "sara": Entry("micro_f1", "Sara", "which of 57 intents has the visitor of Rasa's site? (Sucik 2020)", from_sara, home="its author's repository"),
+    "cola": Entry(
+        "mcc", "CoLA", "is the sentence acceptable English? (Warstadt et al. 2019)", partial(from_glue, "cola"),
+        ("unacceptable", "acceptable")),
+    "sst2": Entry(
+        "accuracy", "SST-2", "is the film review positive? (Socher et al. 2013)", partial(from_glue, "sst2"),
+        ("negative", "positive")),
+    "sara": Entry(
+        "micro_f1", "Sara", "which of 57 intents has the visitor of Rasa's site? (Sucik 2020)", from_sara,
+        home="its author's repository"),
     "mini-acceptability": Entry("mcc", "mini-acceptability", "a small acceptability corpus inside the package"),
     "mini-sentiment": Entry("accuracy", "mini-sentiment", "a small sentiment corpus inside the package"),
-    "mini-intents": Entry("micro_f1", "mini-intents", "32 intents of a software company's help bot, inside the package"),
-}
+    "mini-intents": Entry(
+        "micro_f1", "mini-intents", "32 intents of a software company's help bot, inside the package")}
 
 # %% ../nbs/01_data.ipynb #cell-040
 def load_task(
@@ -289,7 +309,9 @@ def load_task(
     except Exception as e:  # those who fetch raise many kinds
         raise KdError(f"task '{name}' cannot be fetched ({type(e).__name__}: {str(e).splitlines()[0]}): "
                       "go online, or name a folder that holds it in KD_NB_DATA") from e
-    if entry.names: frames = {s: df.assign(label=df.label.astype(str).map(dict(zip("01", entry.names)))) for s, df in frames.items()}
+    if entry.names:
+        frames = {
+            s: df.assign(label=df.label.astype(str).map(dict(zip("01", entry.names)))) for s, df in frames.items()}
     where = {s: str(folder/f"{s}.tsv") if folder else f"{name}/{s} of {entry.home}" for s in frames}
     return make_task(name, entry.metric, frames, where, entry.names, source)
 
@@ -312,8 +334,10 @@ def plot_lengths(
     "Distribution of sentence lengths in words, split by split."
     import seaborn as sns
     count = lambda ds: [len(s.split()) for s in ds["sentence"]]
-    words = pd.concat([pd.DataFrame({"words": count(ds), "split": split}) for split, ds in task.splits.items()], ignore_index=True)
-    ax = sns.histplot(words, x="words", hue="split", stat="percent", common_norm=False, element="step", fill=False, discrete=True)
+    words = pd.concat(
+        [pd.DataFrame({"words": count(ds), "split": split}) for split, ds in task.splits.items()], ignore_index=True)
+    ax = sns.histplot(
+        words, x="words", hue="split", stat="percent", common_norm=False, element="step", fill=False, discrete=True)
     ax.set(xlabel="words a sentence", ylabel="% of sentences", title=f"{task.name}: sentence lengths")
     return ax
 

@@ -27,7 +27,8 @@ def kept_rows(
 ) -> list[int]:            # ids, ascending
     "The ids that a trimmed vocabulary keeps: special tokens, what occurs in `sentences`, and the commonest others."
     vocab = student.tokenizer.get_vocab()
-    special = {student.pad_id} | {i for i, token in student.tokenizer.get_added_tokens_decoder().items() if token.special}
+    special = {student.pad_id} | {
+        i for i, token in student.tokenizer.get_added_tokens_decoder().items() if token.special}
     keep = special | set(student.tokenise(sentences).ids.unique().tolist())
     others = sorted(i for token, i in vocab.items() if i not in keep and not token.startswith("[unused"))
     return sorted(keep | set(others[:max(0, rows - len(keep))]))
@@ -35,12 +36,14 @@ def kept_rows(
 # %% ../nbs/06b_deploy.ipynb #cell-009
 def trim(
     student: Student,  # not changed
-    sentences: list[str],         # of the transfer set
-    rows: int | None = None,      # vocabulary entries, or more if the sentences have more; None: what 11 MB of 8-bit vectors hold
-) -> Student:          # a copy; the same one where the tokeniser is not WordPiece
+    sentences: list[str],  # of the transfer set
+    rows: int
+    | None = None,  # vocabulary entries, or more if the sentences have more; None: what 11 MB of 8-bit vectors hold
+) -> Student:  # a copy; the same one where the tokeniser is not WordPiece
     "A student whose vocabulary holds what the task needs."
     state = json.loads(student.tokenizer.to_str())
-    if state["model"]["type"] != "WordPiece": return student  # word-level tables hold the transfer set's words only; others are kept whole
+    if state["model"]["type"] != "WordPiece":
+        return student  # word-level tables hold the transfer set's words only; others are kept whole
     keep = kept_rows(student, sentences, 11_000_000 // student.embedding.dim if rows is None else rows)
     number = {old: new for new, old in enumerate(keep)}
     state["model"]["vocab"] = {token: number[i] for token, i in state["model"]["vocab"].items() if i in number}
@@ -56,7 +59,8 @@ def trim(
 def renumber_specials(post: dict | None, number: dict[int, int]):
     "Renumber what a tokeniser's post-processor adds, in place; raises `KeyError` for a token without a new number."
     if post is None: return
-    for token in post.get("special_tokens", {}).values(): token["ids"] = [number[i] for i in token["ids"]]  # TemplateProcessing
+    for token in post.get("special_tokens", {}).values():
+        token["ids"] = [number[i] for i in token["ids"]]  # TemplateProcessing
     for end in ("sep", "cls"):
         if end in post: post[end][1] = number[post[end][1]]  # BertProcessing, RobertaProcessing
     for part in post.get("processors", []): renumber_specials(part, number)
@@ -67,7 +71,8 @@ def fold(
 ) -> Student:          # a copy with a single static table
     "A student that looks up what its tables and their projection give."
     folded = copy.deepcopy(student)
-    with torch.inference_mode(): table = student.embedding(torch.arange(student.embedding.tables[0].num_embeddings)).clone()
+    with torch.inference_mode():
+        table = student.embedding(torch.arange(student.embedding.tables[0].num_embeddings)).clone()
     folded.embedding = WordVectors(*table.shape, "static")
     folded.embedding.fill(table)
     return folded.eval()
@@ -82,7 +87,9 @@ def write_graph(
     onnx.checker.check_model(graph)
     if not int8: return onnx.save(graph, path)
     logging.disable(logging.WARNING)  # onnxruntime advises a pre-processing that changes nothing here
-    try: quantize_dynamic(graph, path, weight_type=QuantType.QInt8, extra_options=dict(DefaultTensorType=TensorProto.FLOAT))
+    try:
+        quantize_dynamic(
+            graph, path, weight_type=QuantType.QInt8, extra_options=dict(DefaultTensorType=TensorProto.FLOAT))
     finally: logging.disable(logging.NOTSET)
 
 # %% ../nbs/06b_deploy.ipynb #cell-021
@@ -97,7 +104,8 @@ def export_student(
         part.mkdir()
         write_graph(folded.graph(), part/"model.onnx", int8)
         tokenizer = Tokenizer.from_str(student.tokenizer.to_str())
-        tokenizer.no_padding(); tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
         tokenizer.save(str(part/"tokenizer.json"), pretty=False)
         config = dict(labels=student.labels, pad_id=student.pad_id, special=student.special, max_length=MAX_LENGTH)
         (part/"config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -112,6 +120,7 @@ def folder_bytes(folder: str | Path) -> int:
 def agreement(
     a: np.ndarray,  # logits, float[n, n_classes]
     b: np.ndarray,  # those of another form of the model, for the same sentences
-) -> dict:          # `max_diff`, the largest difference of two logits, and `same`, the share of sentences with the same label
+) -> (
+    dict):  # `max_diff`, the largest difference of two logits, and `same`, the share of sentences with the same label
     "How closely two forms of a model agree."
     return dict(max_diff=float(np.abs(a - b).max()), same=float((a.argmax(1) == b.argmax(1)).mean()))

@@ -30,21 +30,22 @@ def student_recipe(
 
 # %% ../nbs/07_distil.ipynb #cell-010
 def distil(
-    student: Student,   # trained in place
+    student: Student,  # trained in place
     transfer: Dataset,  # `sentence`, `label` (-1 where there is none) and `logits`
-    select: Dataset,    # `sentence` and `label`, disjoint from `transfer`: picks the epoch
-    metric: str,        # a name in `kd_nb.data.METRICS`, for `select`
+    select: Dataset,  # `sentence` and `label`, disjoint from `transfer`: picks the epoch
+    metric: str,  # a name in `kd_nb.data.METRICS`, for `select`
     folder: str | Path,  # `state.safetensors` and `log.csv` are kept here; a killed run continues
-    loss: Callable,     # `loss(logits, (label, teacher_logits))`, see `kd_nb.losses.make_loss`
+    loss: Callable,  # `loss(logits, (label, teacher_logits))`, see `kd_nb.losses.make_loss`
     batch_size: int = 32,  # sentences a step
-    clip: float = 30.,  # largest norm of the gradient
+    clip: float = 30.0,  # largest norm of the gradient
     label: str = "student",  # name in progress lines
-    states=None,        # what it follows beside the logits, see `kd_nb.state_losses`
-    **recipe,           # `epochs` and `lr`, perhaps `warmup_ratio` (default 0), `betas`, `optimizer`, `decay`, `seed`, `after_epoch`, see `kd_nb.training.fit`
-) -> pd.DataFrame:      # a row an epoch, see `kd_nb.training.fit`
+    states=None,  # what it follows beside the logits, see `kd_nb.state_losses`
+    **recipe,  # `epochs` and `lr`, perhaps `warmup_ratio` (default 0), `betas`, `optimizer`, `decay`, `seed`, `after_epoch`, see `kd_nb.training.fit`
+) -> pd.DataFrame:  # a row an epoch, see `kd_nb.training.fit`
     "Train a student on a transfer set; the epoch with the best selection score is kept."
     tokens = [student.tokenise(ds.select_columns("sentence")["sentence"]) for ds in (transfer, select)]
-    gold, rows = np.array(select["label"]), (torch.arange(len(transfer)),) if states else ()  # which sentences a batch holds
+    gold, rows = (
+        np.array(select["label"]), (torch.arange(len(transfer)),) if states else ())  # which sentences a batch holds
     beside = states.on(student, transfer["sentence"]) if states else nullcontext()
     with only_rows(student.embedding.tables, *tokens) as (small, held_out), beside:
         batches = Batches(small, *targets(transfer), *rows, batch_size=batch_size)
@@ -64,5 +65,7 @@ def plot_agreement(
     ends = [t.min(), t.max()]
     ax.plot(ends, ends, color="grey", lw=1)
     same = (teacher_logits.argmax(1) == student_logits.argmax(1)).mean()
-    ax.set(xlabel="teacher logit, centred", ylabel="student logit, centred", title=f"the same class for {100 * same:.0f} % of sentences")
+    ax.set(
+        xlabel="teacher logit, centred", ylabel="student logit, centred",
+        title=f"the same class for {100 * same:.0f} % of sentences")
     return ax

@@ -56,7 +56,8 @@ def table_of(model: SentenceClassifier) -> Table:
 @singledispatch
 def layer_states(model, ids: Tensor, lengths: Tensor) -> list[Layer]:
     "The states of every layer of a model, from its word vectors up, in one pass."
-    raise KdError(f"a {type(model).__name__} has no layers to encode with: give a teacher, a student or a table of word vectors")
+    raise KdError(
+        f"a {type(model).__name__} has no layers to encode with: give a teacher, a student or a table of word vectors")
 
 @layer_states.register
 def _(model: Table, ids, lengths):
@@ -66,11 +67,13 @@ def _(model: Table, ids, lengths):
 @layer_states.register
 def _(model: Teacher, ids, lengths):
     if model.model.config.is_encoder_decoder:
-        raise KdError(f"'{model.model.config.model_type}' has an encoder and a decoder: its layers cannot be probed here")
+        raise KdError(
+            f"'{model.model.config.model_type}' has an encoder and a decoder: its layers cannot be probed here")
     inside = inside_mask(lengths, ids.shape[1]).long()
     layers = model.model.base_model(input_ids=ids, attention_mask=inside, output_hidden_states=True).hidden_states
     if any(h.shape[1] != ids.shape[1] for h in layers):
-        raise KdError(f"'{model.model.config.model_type}' has layers with fewer positions than tokens: they cannot be probed here")
+        raise KdError(
+            f"'{model.model.config.model_type}' has layers with fewer positions than tokens: they cannot be probed here")
     cls = model.hf_tokenizer.cls_token_id
     first = cls is not None and bool((ids[:, 0] == cls).all())  # not all have one, and some have it last
     return [(h, h[:, 0] if first else last_state(h, lengths)) for h in layers]
@@ -83,9 +86,11 @@ def layer_vectors(model, tokens: Tokens, rows: Tensor, pooling: str) -> list[Ten
     "The vectors of some sentences at every layer, float32[n, size] each."
     device = model.weight.device if isinstance(model, Table) else next(model.parameters()).device
     ids, lengths = (t.to(device) for t in tokens.pad(rows))
-    with torch.inference_mode(): return [pool(layer, lengths, pooling).float() for layer in layer_states(model, ids, lengths)]
+    with torch.inference_mode():
+        return [pool(layer, lengths, pooling).float() for layer in layer_states(model, ids, lengths)]
 
-def _new_file(folder: Path, layer: int, shape: tuple[int, int]): return np.lib.format.open_memmap(folder/f"layer-{layer:02}.npy", "w+", np.float16, shape)
+def _new_file(folder: Path, layer: int, shape: tuple[int, int]):
+    return np.lib.format.open_memmap(folder / f"layer-{layer:02}.npy", "w+", np.float16, shape)
 
 def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, label: str | None):
     "Fill one file a layer; raises `KdError` for what half precision cannot hold."
@@ -102,19 +107,21 @@ def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, lab
 
 # %% ../nbs/07c_encodings.ipynb #cell-019
 def encode(
-    model,                  # a teacher, a student, or a `Table`
-    sentences: list[str],   # in any order
-    folder: str | Path,     # one file a layer; opened again if it holds just this
+    model,  # a teacher, a student, or a `Table`
+    sentences: list[str],  # in any order
+    folder: str | Path,  # one file a layer; opened again if it holds just this
     pooling: str = "mean",  # one of `POOLINGS`
     batch_size: int = 128,
     label: str | None = None,  # name for progress; None shows none
     digest: str | None = None,  # of the model, where `weights_digest` is known already
-) -> list[np.ndarray]:      # a layer each, from the word vectors up: float16[n, size], mapped into memory, in the order of `sentences`
+) -> list[
+    np.ndarray]:  # a layer each, from the word vectors up: float16[n, size], mapped into memory, in the order of `sentences`
     "Encode sentences by every layer of a model, in one pass; raises `KdError` if the folder holds something else."
     check_texts(sentences)
     if not len(sentences): raise ValueError("there are no sentences to encode")
     folder, lines = Path(folder), hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16]
-    about = dict(pooling=check_name(pooling, POOLINGS, "pooling"), sentences=lines, model=digest or weights_digest(model))
+    about = dict(
+        pooling=check_name(pooling, POOLINGS, "pooling"), sentences=lines, model=digest or weights_digest(model))
     if not folder.exists():
         if not isinstance(model, Table): model.eval()
         with atomic(folder) as part:
@@ -123,8 +130,9 @@ def encode(
             write_json(part/"about.json", about | dict(layers=len(list(part.glob("layer-*.npy")))))
     paths = sorted(folder.glob("layer-*.npy"))
     if not (folder/"about.json").is_file() or read_json(folder/"about.json") != about | dict(layers=len(paths)):
-        raise KdError(f"'{folder}' holds encodings of other sentences, or by another model or pooling, or not all of them: "
-                      "delete it, or name another folder")
+        raise KdError(
+            f"'{folder}' holds encodings of other sentences, or by another model or pooling, or not all of them: "
+            "delete it, or name another folder")
     return [np.load(path, mmap_mode="r") for path in paths]
 
 # %% ../nbs/07c_encodings.ipynb #cell-020
@@ -147,6 +155,8 @@ def untrained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if isinstance(model, Teacher):
-            twin = Teacher(AutoModelForSequenceClassification.from_config(deepcopy(model.model.config)), model.hf_tokenizer, model.labels)
+            twin = Teacher(
+                AutoModelForSequenceClassification.from_config(deepcopy(model.model.config)),
+                model.hf_tokenizer, model.labels)
         else: twin = type(model)(**model._hub_mixin_config | dict(tokenizer=model.tokenizer))
     return twin.to(next(model.parameters()).device).eval()

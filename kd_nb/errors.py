@@ -39,18 +39,22 @@ def logits_of(
     if rows and isinstance(rows[0], str): rows = [_numbers(r) if isinstance(r, str) else r for r in rows]
     sizes = np.fromiter(map(len, rows), int, len(rows))
     if (odd := (sizes != sizes[0]) | (sizes < 2)).any():
-        raise KdError(f"row {odd.argmax() + 1}: the logits must be {max(sizes[0], 2)} finite numbers, not {table.logits.iloc[odd.argmax()]!r}")
+        raise KdError(
+            f"row {odd.argmax() + 1}: the logits must be {max(sizes[0], 2)} finite numbers, not {table.logits.iloc[odd.argmax()]!r}")
     return np.concatenate(rows).reshape(len(rows), -1).astype(np.float32)
 
 # %% ../nbs/09_errors.ipynb #da44e3ae
 def read_predictions(
-    path: str | Path,  # a `.parquet` file of a run; or `.tsv` (no quoting) or `.csv`: sentence, label, pred, logits as text
-    labels: Sequence[str] | None = None,  # of a text file: class names in the order of the logits; None: as the file has them
-) -> pd.DataFrame:     # `COLUMNS`
+    path: str
+    | Path,  # a `.parquet` file of a run; or `.tsv` (no quoting) or `.csv`: sentence, label, pred, logits as text
+    labels: Sequence[str]
+    | None = None,  # of a text file: class names in the order of the logits; None: as the file has them
+) -> pd.DataFrame:  # `COLUMNS`
     "Read the predictions of one model, the study's or a run's; raises `KdError`, which names the file and what is wrong in it."
     path = Path(path)
     if not path.is_file(): raise KdError(f"no such file: {path}")
-    if path.suffix not in (".parquet", ".tsv", ".csv"): raise KdError(f"{path}: predictions are read from .parquet, .tsv and .csv files")
+    if path.suffix not in (".parquet", ".tsv", ".csv"):
+        raise KdError(f"{path}: predictions are read from .parquet, .tsv and .csv files")
     try: table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_text(path, labels)
     except (ArrowInvalid, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as e:
         raise KdError(f"{path}: this is no such file of predictions ({str(e).splitlines()[0]})") from e
@@ -70,12 +74,14 @@ def _read_text(path: Path, labels: Sequence[str] | None) -> pd.DataFrame:
     rows = [_numbers(text) for text in table.logits]
     for i, (row, text) in enumerate(zip(rows, table.logits), 2):
         if len(row) != len(rows[0]) or len(row) < 2:
-            raise KdError(f"{path}, line {i}: the logits must be {max(len(rows[0]), 2)} numbers with commas between, not '{text}'")
+            raise KdError(
+                f"{path}, line {i}: the logits must be {max(len(rows[0]), 2)} numbers with commas between, not '{text}'")
     logits = np.array(rows)
     names = pd.concat([table.label, table.pred])
     if names.str.fullmatch(r"\d+(\.0+)?").all():  # 1.0 is class 1
         table[["label", "pred"]] = table[["label", "pred"]].apply(lambda c: c.str.replace(r"\.0+$", "", regex=True))
-    if (gap := (table[["label", "pred"]] == "").any(axis=1)).any(): raise KdError(f"{path}, line {gap.argmax() + 2}: label or prediction is missing")
+    if (gap := (table[["label", "pred"]] == "").any(axis=1)).any():
+        raise KdError(f"{path}, line {gap.argmax() + 2}: label or prediction is missing")
     _check_classes(path, table, logits, labels)
     return table.assign(confidence=softmax(logits, 1).max(1).astype(np.float32), logits=list(logits.astype(np.float32)))
 
@@ -87,20 +93,24 @@ def _check_classes(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: 
     if labels is None and table.pred.isin(map(str, range(count))).all(): labels = range(count)
     if labels is None:  # names, whose order nobody tells
         names = table.pred[clear].groupby(first[clear]).agg(lambda p: p.value_counts().index[0])
-        if (twice := names.duplicated()).any(): raise KdError(f"{path}: logits {', '.join(str(k + 1) for k in names.index[names == names[twice].iloc[0]])} are all of '{names[twice].iloc[0]}'")
+        if (twice := names.duplicated()).any():
+            raise KdError(
+                f"{path}: logits {', '.join(str(k + 1) for k in names.index[names == names[twice].iloc[0]])} are all of '{names[twice].iloc[0]}'")
         names = names.reindex(range(count)).tolist()
     else:
         names = [str(l) for l in labels]
         if len(names) != count: raise KdError(f"{path}: has {count} logits, but there are {len(names)} labels")
         for column in ("label", "pred"):
             if (unknown := ~table[column].isin(names)).any():
-                raise KdError(f"{path}, line {unknown.argmax() + 2}: {column} '{table[column].iloc[unknown.argmax()]}' is none of {', '.join(names)}")
+                raise KdError(
+                    f"{path}, line {unknown.argmax() + 2}: {column} '{table[column].iloc[unknown.argmax()]}' is none of {', '.join(names)}")
     place = table.pred.map({name: k for k, name in enumerate(names) if isinstance(name, str)})
     tied = place.isna() | (logits[np.arange(len(table)), place.fillna(0).astype(int)] == top)
     right = np.where(clear, np.array(names, object)[first] == table.pred.to_numpy(object), tied)
     if not right.all():
         i = right.argmin()
-        raise KdError(f"{path}, line {i + 2}: the prediction is '{table.pred.iloc[i]}', but the largest logit is that of '{names[first[i]]}'")
+        raise KdError(
+            f"{path}, line {i + 2}: the prediction is '{table.pred.iloc[i]}', but the largest logit is that of '{names[first[i]]}'")
 
 # %% ../nbs/09_errors.ipynb #cell-009
 def _kind(x): return "numbers" if isinstance(x, (int, float, np.number)) else "texts"
@@ -115,12 +125,17 @@ def checked(
     if missing: raise KdError(f"the predictions of '{name}' have no column {', '.join(missing)}{why}")
     if table.empty: raise KdError(f"'{name}' has no predictions")
     for column in ("label", "pred", "confidence"):
-        if (gap := table[column].isna()).any(): raise KdError(f"row {gap.argmax() + 1} of the predictions of '{name}' has no {column}")
+        if (gap := table[column].isna()).any():
+            raise KdError(f"row {gap.argmax() + 1} of the predictions of '{name}' has no {column}")
     label, pred = table.label.iloc[0], table.pred.iloc[0]
     if _kind(label) != _kind(pred):
-        raise KdError(f"the labels of '{name}' are {_kind(label)} like {label!r}, its predictions {_kind(pred)} like {pred!r}: use the same names for both")
-    if table.confidence.dtype.kind not in "fiu" or not 0 <= table.confidence.min() <= table.confidence.max() <= 1 + 1e-6:
-        raise KdError(f"the confidences of '{name}' must be probabilities, between 0 and 1, not like {table.confidence.max()!r}")
+        raise KdError(
+            f"the labels of '{name}' are {_kind(label)} like {label!r}, its predictions {_kind(pred)} like {pred!r}: use the same names for both")
+    if (
+        table.confidence.dtype.kind not in "fiu"
+        or not 0 <= table.confidence.min() <= table.confidence.max() <= 1 + 1e-6):
+        raise KdError(
+            f"the confidences of '{name}' must be probabilities, between 0 and 1, not like {table.confidence.max()!r}")
     return table
 
 def hits(table: pd.DataFrame) -> np.ndarray:
@@ -137,11 +152,14 @@ def aligned(
     first, *others = tables
     for name in others:
         a, b = tables[first], tables[name]
-        if len(a) != len(b): raise KdError(f"'{first}' has predictions of {len(a)} sentences, '{name}' of {len(b)}: compare models on the same ones")
+        if len(a) != len(b):
+            raise KdError(
+                f"'{first}' has predictions of {len(a)} sentences, '{name}' of {len(b)}: compare models on the same ones")
         for column in ("sentence", "label"):
             if (differ := a[column].to_numpy() != b[column].to_numpy()).any():
                 i = differ.argmax()
-                raise KdError(f"row {i + 1}: the {column} of '{first}' is {a[column].iloc[i]!r}, of '{name}' {b[column].iloc[i]!r}")
+                raise KdError(
+                    f"row {i + 1}: the {column} of '{first}' is {a[column].iloc[i]!r}, of '{name}' {b[column].iloc[i]!r}")
     return tables
 
 # %% ../nbs/09_errors.ipynb #cell-014
@@ -159,9 +177,13 @@ def mean_confidence(
     tables: Tables,
 ) -> pd.DataFrame:  # a row a model, in percent: accuracy, and mean confidence overall, on hits, on mistakes
     "How confident models are; no mean where there are no hits, or no mistakes."
-    def row(table, right): return [right.mean(), table.confidence.mean(), table.confidence[right].mean(), table.confidence[~right].mean()]
+    def row(table, right):
+        return [
+            right.mean(), table.confidence.mean(), table.confidence[right].mean(),
+            table.confidence[~right].mean()]
     rows = {name: row(t, hits(t)) for name, t in aligned(tables).items()}
-    return 100 * pd.DataFrame.from_dict(rows, orient="index", columns=["accuracy", "confidence", "on hits", "on mistakes"]).astype(float)
+    return 100 * pd.DataFrame.from_dict(
+        rows, orient="index", columns=["accuracy", "confidence", "on hits", "on mistakes"]).astype(float)
 
 # %% ../nbs/09_errors.ipynb #cell-019
 def plot_confidence(
@@ -171,10 +193,13 @@ def plot_confidence(
     import matplotlib.pyplot as plt, seaborn as sns
     aligned(tables)
     some = {name: t.sample(min(len(t), 100_000), random_state=0) for name, t in tables.items()}
-    marked = {name: t[["confidence"]].assign(prediction=np.where(hits(t), "right", "wrong")) for name, t in some.items()}
+    marked = {
+        name: t[["confidence"]].assign(prediction=np.where(hits(t), "right", "wrong")) for name, t in some.items()}
     long = pd.concat(marked, names=["model"]).reset_index("model")
     ax = plt.subplots(figsize=(1.6 * len(tables) + 2, 3.2))[1]
-    sns.boxenplot(long.reset_index(drop=True), x="model", y="confidence", hue="prediction", hue_order=["right", "wrong"], showfliers=False, ax=ax)
+    sns.boxenplot(
+        long.reset_index(drop=True), x="model", y="confidence", hue="prediction", hue_order=["right", "wrong"],
+        showfliers=False, ax=ax)
     ax.set(xlabel="", ylabel="confidence (softmax probability)", ylim=(0, 1.02))
     ax.legend(title=None, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
@@ -193,15 +218,19 @@ def _phi(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return phi, phi / np.sqrt(p * (1 - q) / (q * (1 - p)))
 
 def correlation(
-    tables: Tables,
-) -> pd.DataFrame:  # a row a pair: phi of their hits and its share of the possible; of their confidences Pearson's r and Spearman's rho with p-values; n
+    tables: Tables) -> pd.DataFrame:  # a row a pair: phi of their hits and its share of the possible; of their confidences Pearson's r and Spearman's rho with p-values; n
     "Do two models find the same sentences hard? NaN where nothing varies."
     rows, right = [], {name: hits(t) for name, t in aligned(tables).items()}
     for a, b in combinations(tables, 2):
         x, y = (tables[m].confidence.to_numpy(float) for m in (a, b))
-        r, rho = (tuple(f(x, y)) if min(np.ptp(x), np.ptp(y)) > 0 else (np.nan, np.nan) for f in (stats.pearsonr, stats.spearmanr))
+        r, rho = (
+            tuple(f(x, y)) if min(np.ptp(x), np.ptp(y)) > 0 else (np.nan, np.nan)
+            for f in (stats.pearsonr, stats.spearmanr))
         rows.append((a, b, *_phi(right[a], right[b]), *r, *rho, len(x)))
-    return pd.DataFrame(rows, columns=["model", "and", "phi (hits)", "phi / max", "Pearson", "p (Pearson)", "Spearman", "p (Spearman)", "n"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "model", "and", "phi (hits)", "phi / max", "Pearson", "p (Pearson)", "Spearman", "p (Spearman)", "n"])
 
 # %% ../nbs/09_errors.ipynb #cell-024
 def overlap(
@@ -210,17 +239,23 @@ def overlap(
 ) -> pd.DataFrame:       # percent of the row's model that the column's shares; NaN where the row's has none
     "How many hits, or mistakes, models share."
     flags = {name: hits(t) == right for name, t in aligned(tables).items()}
-    return pd.DataFrame({b: {a: 100 * flags[b][flags[a]].mean() if flags[a].any() else np.nan for a in flags} for b in flags})
+    return pd.DataFrame(
+        {b: {a: 100 * flags[b][flags[a]].mean() if flags[a].any() else np.nan for a in flags} for b in flags})
 
 def _beside(tables: Tables, rows: np.ndarray, confidence: np.ndarray, n: int | None) -> pd.DataFrame:
     "Sentence, label, then prediction and confidence of each model, for the rows that are flagged, by falling confidence, float[n]."
     places = np.flatnonzero(rows)
     places = places[np.argsort(-confidence[places], kind="stable")][:n]
     first = next(iter(tables.values()))
-    columns = {f"{column}: {name}": t[column].to_numpy()[places] for name, t in tables.items() for column in ("pred", "confidence")}
-    return pd.DataFrame({"sentence": first.sentence.to_numpy()[places], "label": first.label.to_numpy()[places]} | columns, index=places)
+    columns = {
+        f"{column}: {name}": t[column].to_numpy()[places] for name, t in tables.items()
+        for column in ("pred", "confidence")}
+    return pd.DataFrame(
+        {"sentence": first.sentence.to_numpy()[places], "label": first.label.to_numpy()[places]} | columns,
+        index=places)
 
-def _students(tables: Tables, students: Sequence[str], at_least: int, threshold: float = 0., teacher: str | None = None):
+def _students(
+    tables: Tables, students: Sequence[str], at_least: int, threshold: float = 0.0, teacher: str | None = None):
     "Check what the four questions below are asked about."
     if isinstance(students, str) or len(set(students)) != len(students) or len(students) < at_least:
         raise KdError(f"name {at_least} or more different students in a list, not {students!r}")
@@ -232,8 +267,8 @@ def _students(tables: Tables, students: Sequence[str], at_least: int, threshold:
 def right_by_one(
     tables: Tables,
     students: Sequence[str],  # two or more names in `tables`
-    n: int | None = None,     # at most so many rows; None: all
-) -> pd.DataFrame:            # sentence, label, `only` (which student), pred and confidence of all models; what that student is surest about comes first
+    n: int | None = None,  # at most so many rows; None: all
+) -> pd.DataFrame:  # sentence, label, `only` (which student), pred and confidence of all models; what that student is surest about comes first
     "Sentences that just one of the students gets right."
     _students(aligned(tables), students, 2)
     return _by_one({s: hits(tables[s]) for s in students}, tables, n)
@@ -258,13 +293,16 @@ def _by_one(flags: dict[str, np.ndarray], tables: Tables, n: int | None) -> pd.D
 # %% ../nbs/09_errors.ipynb #cell-026
 def only_teacher_right(
     tables: Tables,
-    teacher: str,             # a name in `tables`
+    teacher: str,  # a name in `tables`
     students: Sequence[str],  # others
-    n: int | None = None,     # at most so many rows; None: all
-) -> pd.DataFrame:            # sentence, label, pred and confidence of all models in `tables`; what the teacher is surest about comes first
+    n: int | None = None,  # at most so many rows; None: all
+) -> (
+    pd.DataFrame):  # sentence, label, pred and confidence of all models in `tables`; what the teacher is surest about comes first
     "Sentences that the teacher gets right and every student wrong: what distillation lost."
     _students(aligned(tables), students, 1, teacher=teacher)
-    return _beside(tables, hits(tables[teacher]) & ~np.any([hits(tables[s]) for s in students], axis=0), tables[teacher].confidence.to_numpy(), n)
+    return _beside(
+        tables, hits(tables[teacher]) & ~np.any([hits(tables[s]) for s in students], axis=0),
+        tables[teacher].confidence.to_numpy(), n)
 
 def only_teacher_sure(
     tables: Tables,
@@ -276,7 +314,9 @@ def only_teacher_sure(
     "Sentences that the teacher is confident about and no student is."
     _students(aligned(tables), students, 1, threshold, teacher)
     sure = {name: (tables[name].confidence >= threshold).to_numpy() for name in (teacher, *students)}
-    return _beside(tables, sure[teacher] & ~np.any([sure[s] for s in students], axis=0), tables[teacher].confidence.to_numpy(), n)
+    return _beside(
+        tables, sure[teacher] & ~np.any([sure[s] for s in students], axis=0),
+        tables[teacher].confidence.to_numpy(), n)
 
 # %% ../nbs/09_errors.ipynb #cell-031
 MANY_KINDS = 20_000  # of triples, from which on sums are drawn from their normal limit
@@ -284,7 +324,8 @@ MANY_KINDS = 20_000  # of triples, from which on sums are drawn from their norma
 def _kinds(*columns: Sequence) -> tuple[list[np.ndarray], np.ndarray, int]:
     "Distinct rows of some columns of classes, as numbers, int[k] a column; how often each occurs, int[k]; the number of classes."
     codes, names = pd.factorize(np.concatenate(columns))
-    kinds, counts = np.unique(np.ravel_multi_index(codes.reshape(len(columns), -1), (len(names),) * len(columns)), return_counts=True)
+    kinds, counts = np.unique(
+        np.ravel_multi_index(codes.reshape(len(columns), -1), (len(names),) * len(columns)), return_counts=True)
     return list(np.unravel_index(kinds, (len(names),) * len(columns))), counts, len(names)
 
 def _features(label: np.ndarray, preds: list[np.ndarray], n_classes: int) -> sparse.csr_array:
@@ -292,13 +333,15 @@ def _features(label: np.ndarray, preds: list[np.ndarray], n_classes: int) -> spa
     k = len(label)
     def one_hot(classes, of): return sparse.csr_array((of.astype(float), (np.arange(k), classes)), shape=(k, n_classes))
     every = np.ones(k, bool)
-    return sparse.hstack([one_hot(label, every), *(one_hot(p, of) for p in preds for of in (every, p == label))], format="csr")
+    return sparse.hstack(
+        [one_hot(label, every), *(one_hot(p, of) for p in preds for of in (every, p == label))], format="csr")
 
 def _draws(features: sparse.csr_array, counts: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
     "Sums over sentences drawn with replacement: float[n_resamples, n_features]."
     n = counts.sum()
     if len(counts) <= MANY_KINDS:
-        return np.concatenate([rng.multinomial(n, counts / n, min(50, n_resamples - i)) @ features for i in range(0, n_resamples, 50)])
+        return np.concatenate(
+            [rng.multinomial(n, counts / n, min(50, n_resamples - i)) @ features for i in range(0, n_resamples, 50)])
     mean = (counts / n) @ features
     covariance = (features.T @ (features * (counts / n)[:, None])).toarray() - np.outer(mean, mean)
     return rng.multivariate_normal(n * mean, n * covariance, n_resamples, method="eigh").clip(0)
@@ -308,7 +351,8 @@ def _score(metric: str, gold: np.ndarray, said: np.ndarray, hit: np.ndarray) -> 
     "A metric from how often each class is gold, predicted and hit: float[n_draws, n_classes] each; float[n_draws]."
     n = gold.sum(1)
     if metric == "macro_f1":
-        with np.errstate(invalid="ignore"): return np.nanmean(2 * hit / (gold + said), 1)  # classes that do not occur do not count
+        with np.errstate(invalid="ignore"):
+            return np.nanmean(2 * hit / (gold + said), 1)  # classes that do not occur do not count
     if metric == "mcc":
         spread = np.sqrt((n**2. - (gold**2).sum(1)) * (n**2. - (said**2).sum(1)))
         return np.divide(n * hit.sum(1) - (gold * said).sum(1), spread, out=np.zeros(len(n)), where=spread > 0)
@@ -322,10 +366,11 @@ def _both_scores(metric: str, sums: np.ndarray) -> np.ndarray:
 # %% ../nbs/09_errors.ipynb #2904bb49
 def compare(
     tables: Tables,
-    a: str, b: str,           # names in `tables`
+    a: str,
+    b: str,  # names in `tables`
     metric: str = "accuracy",  # a name in `METRICS`
     n_resamples: int = 1000,  # draws
-    seed: int = 0,            # of the draws
+    seed: int = 0,  # of the draws
 ) -> dict:  # percent: `score_a`, `score_b`, `difference` a - b, `low`, `high` (95 %, paired bootstrap); sentences right by one: `only_a`, `only_b`; `mcnemar_p`
     "Is one model better than another on the same sentences?"
     check_name(metric, METRICS, "metric")
@@ -335,7 +380,8 @@ def compare(
     right = hits(tables[a]), hits(tables[b])
     only = [int((x & ~y).sum()) for x, y in (right, right[::-1])]
     columns = [tables[a].label, tables[a].pred, tables[b].pred]
-    if metric in ("accuracy", "micro_f1"): columns = [np.ones(len(right[0]), bool), *right]  # both are the share of hits
+    if metric in ("accuracy", "micro_f1"):
+        columns = [np.ones(len(right[0]), bool), *right]  # both are the share of hits
     (label, *preds), counts, n_classes = _kinds(*columns)
     features = _features(label, preds, n_classes)
     (score_a,), (score_b,) = _both_scores(metric, (counts @ features)[None])
@@ -343,14 +389,18 @@ def compare(
     low, high = np.percentile(np.subtract(*_both_scores(metric, draws)), [2.5, 97.5])
     found = dict(score_a=score_a, score_b=score_b, difference=score_a - score_b, low=low, high=high)
     p = stats.binomtest(min(only), sum(only)).pvalue if sum(only) else 1.
-    return dict(a=a, b=b, metric=metric) | {k: float(v) for k, v in found.items()} | dict(only_a=only[0], only_b=only[1], mcnemar_p=float(p))
+    return (
+        dict(a=a, b=b, metric=metric) | {k: float(v) for k, v in found.items()}
+        | dict(only_a=only[0], only_b=only[1], mcnemar_p=float(p)))
 
 # %% ../nbs/09_errors.ipynb #cell-036
 def _codes(table: pd.DataFrame, labels: Sequence[str] | None = None) -> tuple[list[str], np.ndarray, np.ndarray]:
     "Class names, and gold and predicted classes as places among them, int[n]: scikit-learn is many times faster on numbers than on names."
     found = {*checked(table).label.unique(), *table.pred.unique()}
     labels = list(labels) if labels is not None else sorted(found)
-    if missing := found - set(labels): raise KdError(f"the predictions have classes that are not among the labels: {', '.join(map(str, sorted(missing)))}")
+    if missing := found - set(labels):
+        raise KdError(
+            f"the predictions have classes that are not among the labels: {', '.join(map(str, sorted(missing)))}")
     return labels, *(pd.Index(labels).get_indexer(c) for c in (table.label, table.pred))
 
 def confusion(
@@ -359,13 +409,16 @@ def confusion(
 ) -> pd.DataFrame:        # sentences, int[n_classes, n_classes]: gold in rows, predicted in columns
     "The confusion matrix."
     labels, gold, pred = _codes(table, labels)
-    return pd.DataFrame(confusion_matrix(gold, pred, labels=range(len(labels))), index=pd.Index(labels, name="label"), columns=pd.Index(labels, name="pred"))
+    return pd.DataFrame(
+        confusion_matrix(gold, pred, labels=range(len(labels))), index=pd.Index(labels, name="label"),
+        columns=pd.Index(labels, name="pred"))
 
 # %% ../nbs/09_errors.ipynb #1b276181
 def most_confused(
     table: pd.DataFrame,
-    n: int = 10,   # at most so many pairs
-) -> pd.DataFrame:  # label, pred, sentences, share of the label's sentences (percent), mean confidence, an example (the surest)
+    n: int = 10,  # at most so many pairs
+) -> (
+    pd.DataFrame):  # label, pred, sentences, share of the label's sentences (percent), mean confidence, an example (the surest)
     "Gold classes that are most often taken for another."
     wrong = table[~hits(table)].sort_values("confidence", ascending=False, kind="stable")
     asked = dict(sentences=("sentence", "size"), confidence=("confidence", "mean"), example=("sentence", "first"))
@@ -374,12 +427,12 @@ def most_confused(
     return pairs.sort_values(["sentences", "share"], ascending=False, kind="stable").head(n).reset_index(drop=True)
 
 def per_class(
-    table: pd.DataFrame,
-) -> pd.DataFrame:  # a row a class, gold or predicted: precision, recall, F1 (percent; 0 where nothing was predicted, or is to be found), sentences
+    table: pd.DataFrame) -> pd.DataFrame:  # a row a class, gold or predicted: precision, recall, F1 (percent; 0 where nothing was predicted, or is to be found), sentences
     "How well each class is found."
     labels, gold, pred = _codes(table)
     scores = precision_recall_fscore_support(gold, pred, labels=range(len(labels)), zero_division=0)
-    table = pd.DataFrame(dict(zip(("precision", "recall", "F1", "sentences"), scores)), index=pd.Index(labels, name="class"))
+    table = pd.DataFrame(
+        dict(zip(("precision", "recall", "F1", "sentences"), scores)), index=pd.Index(labels, name="class"))
     return table.assign(**100 * table[["precision", "recall", "F1"]])
 
 # %% ../nbs/09_errors.ipynb #cell-037
@@ -395,7 +448,9 @@ def plot_confusion(
     size = 0.42 * len(keep) + 2.5
     shown = np.ix_(keep, keep)
     ax = plt.subplots(figsize=(size, size))[1]
-    sns.heatmap(mistakes[shown], annot=matrix.astype(object).where(matrix > 0, "").to_numpy()[shown], fmt="", cmap="rocket_r", cbar=False, square=True,
-                xticklabels=matrix.columns[keep], yticklabels=matrix.index[keep], ax=ax)
+    sns.heatmap(
+        mistakes[shown], annot=matrix.astype(object).where(matrix > 0, "").to_numpy()[shown], fmt="",
+        cmap="rocket_r", cbar=False, square=True, xticklabels=matrix.columns[keep],
+        yticklabels=matrix.index[keep], ax=ax)
     ax.set(xlabel="predicted", ylabel="gold")
     return ax

@@ -29,7 +29,8 @@ class Recurrence(torch.autograd.Function):
         gates = torch.addmm(bias, x, w_ih.t())[where]  # float[n_tokens, 4 * hidden_size]
         before, c_before, c_tanh = (x.new_empty(len(where), size) for _ in range(3))
         ends = torch.tensor(sizes).cumsum(0).tolist()
-        steps = [slice(end - k, end) for end, k in zip(ends, sizes)]  # rows of each step; sentences are sorted by length
+        steps = [
+            slice(end - k, end) for end, k in zip(ends, sizes)]  # rows of each step; sentences are sorted by length
         if reverse: steps.reverse()
         h, c = x.new_zeros(n, size), x.new_zeros(n, size)
         for s in steps:
@@ -76,8 +77,10 @@ def last_states(
     packed = pack_padded_sequence(ids, lengths, batch_first=True, enforce_sorted=False)
     words, where = packed.data.unique(return_inverse=True)
     sizes, x = packed.batch_sizes.tolist(), vectors(words)
-    frozen = sum(table.embedding_dim for table in vectors.tables if not table.weight.requires_grad)  # frozen tables come first
+    frozen = sum(
+        table.embedding_dim for table in vectors.tables if not table.weight.requires_grad)  # frozen tables come first
     def direction(end):
-        w_ih, w_hh, b_ih, b_hh = (getattr(lstm, f"{name}_l0{end}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        w_ih, w_hh, b_ih, b_hh = (
+            getattr(lstm, f"{name}_l0{end}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         return Recurrence.apply(x, w_ih, w_hh, b_ih + b_hh, where, sizes, bool(end), frozen)
     return torch.cat([direction(""), direction("_reverse")], 1)[packed.unsorted_indices]

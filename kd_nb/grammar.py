@@ -20,57 +20,70 @@ from .core import KdError, progress
 
 # %% ../nbs/07a_grammar.ipynb #cell-007
 NOUNS = {
- "person": "doctor teacher farmer singer lawyer nurse pilot student painter baker soldier tailor judge poet hunter sailor dentist clerk mayor guard child/children woman/women man/men "
-           "neighbour waiter actor king queen thief/thieves librarian",
- "animal": "dog cat horse cow goat rabbit wolf/wolves fox mouse/mice goose/geese monkey bear pig hen squirrel donkey",
- "food": "apple cake sandwich potato/potatoes carrot pie biscuit onion sausage pancake tomato/tomatoes peach pear",
- "text": "book letter novel poem report article essay diary story newspaper postcard recipe",
- "vehicle": "car bus lorry truck train bicycle tractor van boat taxi ambulance",
- "clothing": "shirt coat hat dress jacket scarf/scarves sweater boot sock glove blouse",
- "building": "house church school hospital bridge castle library hotel factory tower barn museum",
- "tool": "hammer knife/knives spoon bucket ladder rope brush needle shovel axe/axes",
- "instrument": "piano violin drum flute guitar trumpet harp cello",
- "plant": "tree flower rose bush oak tulip vine lily",
-}
+    "person": "doctor teacher farmer singer lawyer nurse pilot student painter baker soldier tailor judge poet hunter sailor dentist clerk mayor guard child/children woman/women man/men "
+    "neighbour waiter actor king queen thief/thieves librarian",
+    "animal": "dog cat horse cow goat rabbit wolf/wolves fox mouse/mice goose/geese monkey bear pig hen squirrel donkey",
+    "food": "apple cake sandwich potato/potatoes carrot pie biscuit onion sausage pancake tomato/tomatoes peach pear",
+    "text": "book letter novel poem report article essay diary story newspaper postcard recipe",
+    "vehicle": "car bus lorry truck train bicycle tractor van boat taxi ambulance",
+    "clothing": "shirt coat hat dress jacket scarf/scarves sweater boot sock glove blouse",
+    "building": "house church school hospital bridge castle library hotel factory tower barn museum",
+    "tool": "hammer knife/knives spoon bucket ladder rope brush needle shovel axe/axes",
+    "instrument": "piano violin drum flute guitar trumpet harp cello",
+    "plant": "tree flower rose bush oak tulip vine lily"}
 VERBS = {  # who does it, to what
- ("person", "food"): "eat/ate bake cook taste peel fry swallow serve devour",
- ("person", "text"): "write/wrote publish translate edit quote memorise print copy",
- ("person", "vehicle"): "drive/drove park steer repair refuel/refuelled overtake/overtook",
- ("person", "clothing"): "wear/wore iron knit/knitted sew fold mend",
- ("person", "building"): "build/built enter design visit demolish renovate",
- ("person", "tool"): "sharpen wield borrow grip/gripped",
- ("person", "instrument"): "tune play practise strum/strummed",
- ("person", "plant"): "water prune uproot grow/grew",
- ("person", "animal"): "feed/fed tame groom milk",
- ("person", "person"): "help thank greet praise blame marry hire interview phone trust",
- ("animal", "animal"): "chase bite/bit sniff",
- ("animal", "person"): "lick scare amuse",
- ("person", ""): "laugh smile sing/sang dance sneeze whisper argue complain kneel/knelt faint yawn apologise",
- ("animal", ""): "bark growl howl graze",
- ("vehicle", ""): "skid/skidded crash", ("plant", ""): "bloom wither", ("building", ""): "collapse crumble",
- ("person", "clause"): "say/said think/thought know/knew believe claim hope notice suspect forget/forgot remember explain admit/admitted",
-}
+    ("person", "food"): "eat/ate bake cook taste peel fry swallow serve devour",
+    ("person", "text"): "write/wrote publish translate edit quote memorise print copy",
+    ("person", "vehicle"): "drive/drove park steer repair refuel/refuelled overtake/overtook",
+    ("person", "clothing"): "wear/wore iron knit/knitted sew fold mend",
+    ("person", "building"): "build/built enter design visit demolish renovate",
+    ("person", "tool"): "sharpen wield borrow grip/gripped",
+    ("person", "instrument"): "tune play practise strum/strummed",
+    ("person", "plant"): "water prune uproot grow/grew",
+    ("person", "animal"): "feed/fed tame groom milk",
+    ("person", "person"): "help thank greet praise blame marry hire interview phone trust",
+    ("animal", "animal"): "chase bite/bit sniff",
+    ("animal", "person"): "lick scare amuse",
+    ("person", ""): "laugh smile sing/sang dance sneeze whisper argue complain kneel/knelt faint yawn apologise",
+    ("animal", ""): "bark growl howl graze",
+    ("vehicle", ""): "skid/skidded crash",
+    ("plant", ""): "bloom wither",
+    ("building", ""): "collapse crumble",
+    (
+        "person", "clause"): "say/said think/thought know/knew believe claim hope notice suspect forget/forgot remember explain admit/admitted",}
 ADJECTIVES = {
- "person": "young clever polite nervous lazy brave lonely honest", "animal": "wild hungry furry timid", "food": "sweet fresh salty delicious stale",
- "text": "boring long funny handwritten", "vehicle": "fast rusty noisy", "clothing": "warm woollen torn", "building": "ancient modern empty", "tool": "heavy blunt wooden",
- "instrument": "loud antique", "plant": "green thorny", "any": "old new small big beautiful strange ugly little expensive",
-}
+    "person": "young clever polite nervous lazy brave lonely honest", "animal": "wild hungry furry timid",
+    "food": "sweet fresh salty delicious stale", "text": "boring long funny handwritten",
+    "vehicle": "fast rusty noisy", "clothing": "warm woollen torn", "building": "ancient modern empty",
+    "tool": "heavy blunt wooden", "instrument": "loud antique", "plant": "green thorny",
+    "any": "old new small big beautiful strange ugly little expensive"}
 NAMES = "Anna Peter Maria Tom Julia Ben Clara Oscar Emma Victor Nina Hugo".split()
 MANNER = "quickly slowly quietly carefully gladly secretly calmly proudly often rarely always usually".split()
 OPENING = "suddenly perhaps sometimes fortunately clearly meanwhile eventually surprisingly".split()
-PLACES = {"in": "building vehicle", "near": "building plant vehicle", "behind": "building plant", "beside": "building plant vehicle", "outside": "building"}
-DETERMINERS = {"sg": "the the her his our this that a every".split(), "pl": "the the her his our these those some many".split()}
+PLACES = {
+    "in": "building vehicle", "near": "building plant vehicle", "behind": "building plant",
+    "beside": "building plant vehicle", "outside": "building"}
+DETERMINERS = {
+    "sg": "the the her his our this that a every".split(),
+    "pl": "the the her his our these those some many".split()}
 
 # %% ../nbs/07a_grammar.ipynb #cell-008
 @dataclass(frozen=True)
 class Noun:
     "A noun: its two forms, and what kind of thing it names."
-    sg: str; pl: str; kind: str
+    sg: str
+    pl: str
+    kind: str
 
 @dataclass(frozen=True)
 class Verb:
     "A verb: its forms, and what kind of thing does it to what kind (empty: to nothing)."
-    base: str; third: str; past: str; ing: str; subject: str; object: str
+    base: str
+    third: str
+    past: str
+    ing: str
+    subject: str
+    object: str
 
 def add_s(word: str) -> str:
     "The regular plural, and the third person: -s, -es or -ies."
@@ -117,7 +130,8 @@ def leaf(tag: str, word: str) -> Tree: return Tree(tag, [word])
 
 class _Phrases:
     "Draws the parts of a clause."
-    def __init__(self, rng: random.Random, p: float = 0.3, extras: float = 0.3): self.rng, self.p, self.extras = rng, p, extras
+    def __init__(self, rng: random.Random, p: float = 0.3, extras: float = 0.3):
+        self.rng, self.p, self.extras = rng, p, extras
 
     def maybe(self, share: float) -> bool: return self.rng.random() < share
     def number(self) -> str: return self.rng.choice(("sg", "pl"))
@@ -125,7 +139,8 @@ class _Phrases:
 
     def noun_phrase(self, kind: str, number: str, depth: int, noun: Noun | None = None) -> Tree:
         "A name, or determiner, adjectives and noun, perhaps with a prepositional phrase or a relative clause."
-        if noun is None and kind == "person" and number == "sg" and self.maybe(0.1): return Tree("NP", [leaf("NNP", self.rng.choice(NAMES))])
+        if noun is None and kind == "person" and number == "sg" and self.maybe(0.1):
+            return Tree("NP", [leaf("NNP", self.rng.choice(NAMES))])
         noun = noun or self.rng.choice(nouns(kind))
         fitting = f"{ADJECTIVES[kind]} {ADJECTIVES['any']}".split()
         words = self.rng.sample(fitting, sum(self.maybe(self.extras) for _ in range(2))) + [getattr(noun, number)]
@@ -133,13 +148,16 @@ class _Phrases:
         if article == "a" and (words[0][0] in "aeiou" or words[0] == "honest"): article = "an"
         tags = "DT" if article not in ("her", "his", "our") else "PRP$", "NN" if number == "sg" else "NNS"
         core = Tree("NP", [leaf(tags[0], article), *(leaf("JJ", w) for w in words[:-1]), leaf(tags[1], words[-1])])
-        if depth > 0 and self.maybe(self.p): return Tree("NP", [core, self.relative(kind, number, depth - 1) if self.maybe(0.5) else self.place(depth - 1)])
+        if depth > 0 and self.maybe(self.p):
+            return Tree(
+                "NP", [core, self.relative(kind, number, depth - 1) if self.maybe(0.5) else self.place(depth - 1)])
         return core
 
     def place(self, depth: int) -> Tree:
         "A prepositional phrase of place."
         word = self.rng.choice(list(PLACES))
-        return Tree("PP", [leaf("IN", word), self.noun_phrase(self.rng.choice(PLACES[word].split()), self.number(), depth)])
+        return Tree(
+            "PP", [leaf("IN", word), self.noun_phrase(self.rng.choice(PLACES[word].split()), self.number(), depth)])
 
     def verb(self, subject: str | None = None, object: str | None = None, transitive: bool = False) -> Verb:
         "A verb of which such things can be subject and object."
@@ -159,14 +177,29 @@ class Grammar(_Phrases):
         if verbs(kind) and (self.maybe(0.5) or not verbs(object=kind)):
             return Tree("SBAR", [who, Tree("S", [self.verb_phrase(self.verb(kind), self.tense(), number, depth)])])
         verb, other = self.verb(object=kind), self.number()
-        return Tree("SBAR", [who, Tree("S", [self.noun_phrase(verb.subject, other, depth), Tree("VP", [self.form(verb, self.tense(), other)])])])
+        return Tree(
+            "SBAR",
+            [
+                who,
+                Tree(
+                    "S",
+                    [
+                        self.noun_phrase(verb.subject, other, depth),
+                        Tree("VP", [self.form(verb, self.tense(), other)])])])
 
-    def verb_phrase(self, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None, finite: Tree | None = None) -> Tree:
+    def verb_phrase(
+        self, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None,
+        finite: Tree | None = None) -> Tree:
         "A verb with what it asks for, perhaps with an adverb or a place."
         parts = [finite or self.form(verb, tense, number)]
-        if verb.object == "clause": return Tree("VP", parts + [Tree("SBAR", [leaf("IN", "that"), self.clause(max(depth - 1, 0))])])
-        if verb.object: parts.append(self.noun_phrase(verb.object, object[1] if object else self.number(), depth, object and object[0]))
-        if self.maybe(self.extras): parts.append(Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
+        if verb.object == "clause":
+            return Tree("VP", parts + [Tree("SBAR", [leaf("IN", "that"), self.clause(max(depth - 1, 0))])])
+        if verb.object:
+            parts.append(
+                self.noun_phrase(verb.object, object[1] if object else self.number(), depth, object and object[0]))
+        if self.maybe(self.extras):
+            parts.append(
+                Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
         return Tree("VP", parts)
 
     def subject_and_verb(self, depth: int, tense: str | None = None, verb: Verb | None = None,
@@ -176,7 +209,9 @@ class Grammar(_Phrases):
             if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
             else: verb = self.verb(subject and subject[0].kind, object and object[0].kind)
         number = subject[1] if subject else self.number()
-        return [self.noun_phrase(verb.subject, number, depth, subject and subject[0]), self.verb_phrase(verb, tense or self.tense(), number, depth, object)]
+        return [
+            self.noun_phrase(verb.subject, number, depth, subject and subject[0]),
+            self.verb_phrase(verb, tense or self.tense(), number, depth, object)]
 
     def clause(self, depth: int, **features) -> Tree: return Tree("S", self.subject_and_verb(depth, **features))
 
@@ -184,51 +219,70 @@ class Grammar(_Phrases):
 def _opening(g): return Tree("ADVP", [leaf("RB", g.rng.choice(OPENING))])
 def _cc(g): return leaf("CC", g.rng.choice(("and", "but", "so")))
 def _when(g, d):
-    word = Tree("WHADVP", [leaf("WRB", "when")]) if g.maybe(0.5) else leaf("IN", g.rng.choice(("because", "although", "while")))
+    word = (
+        Tree("WHADVP", [leaf("WRB", "when")]) if g.maybe(0.5)
+        else leaf("IN", g.rng.choice(("because", "although", "while"))))
     return Tree("SBAR", [word, g.clause(d)])
-def _time(g): return Tree("NP", [leaf("DT", g.rng.choice(("this", "that", "every"))), leaf("NN", g.rng.choice(("morning", "evening", "week", "summer")))])
+def _time(g):
+    return Tree(
+        "NP",
+        [
+            leaf("DT", g.rng.choice(("this", "that", "every"))),
+            leaf("NN", g.rng.choice(("morning", "evening", "week", "summer")))])
 def _manner(g): return Tree("ADVP", [leaf("RB", g.rng.choice(MANNER))])
 def _bare(g, d, verb=None):
     verb = verb or g.verb("person", transitive=True)
     return g.verb_phrase(verb, "present", "pl", d, finite=leaf("VB", verb.base))
 def _asked(g, d, word):
     verb = g.verb(transitive=True)
-    return [leaf("VBD", word) if word == "did" else leaf("MD", word), g.noun_phrase(verb.subject, g.number(), d), _bare(g, d, verb)]
+    return [
+        leaf("VBD", word) if word == "did" else leaf("MD", word), g.noun_phrase(verb.subject, g.number(), d),
+        _bare(g, d, verb)]
 def _doing(g, d):
     verb = g.verb("person", transitive=True)
     return Tree("S", [g.verb_phrase(verb, "present", "pl", d, finite=leaf("VBG", verb.ing))])
 def _what(g, d):
     verb, number = g.verb("person", transitive=True), g.number()
-    return Tree("SBAR", [Tree("WHNP", [leaf("WP", "what")]), Tree("S", [g.noun_phrase("person", number, d), Tree("VP", [g.form(verb, g.tense(), number)])])])
+    return Tree(
+        "SBAR",
+        [
+            Tree("WHNP", [leaf("WP", "what")]),
+            Tree("S", [g.noun_phrase("person", number, d), Tree("VP", [g.form(verb, g.tense(), number)])])])
 def _pleases(g, d):
     verb = g.rng.choice([v for v in ALL_VERBS if v.base in ("amuse", "scare", "help")])
     return g.verb_phrase(verb, g.tense(), "sg", d)
 def _question(g, d):
     verb, number = g.verb("person", transitive=True), g.number()
-    return [Tree("WHNP", [leaf("WP", "what")]), Tree("SQ", [leaf("VBD", "did"), g.noun_phrase("person", number, d), Tree("VP", [leaf("VB", verb.base)])])]
+    return [
+        Tree("WHNP", [leaf("WP", "what")]),
+        Tree("SQ", [leaf("VBD", "did"), g.noun_phrase("person", number, d), Tree("VP", [leaf("VB", verb.base)])])]
 
 # %% ../nbs/07a_grammar.ipynb #cell-021
 TOPS = {  # the sequence -> its constituents but for the last mark; `f` holds features for the main clause
- "NP_VP": lambda g, d, f: g.subject_and_verb(d, **f),
- "ADVP_NP_VP": lambda g, d, f: [_opening(g), *g.subject_and_verb(d, **f)],
- "PP_NP_VP": lambda g, d, f: [g.place(d), *g.subject_and_verb(d, **f)],
- "SBAR_NP_VP": lambda g, d, f: [_when(g, d), *g.subject_and_verb(d, **f)],
- "CC_NP_VP": lambda g, d, f: [_cc(g), *g.subject_and_verb(d, **f)],
- "NP_ADVP_VP": lambda g, d, f: (lambda s, v: [s, _manner(g), v])(*g.subject_and_verb(d, **f)),
- "NP_NP_VP": lambda g, d, f: [_time(g), *g.subject_and_verb(d, **f)],
- "CC_ADVP_NP_VP": lambda g, d, f: [_cc(g), _opening(g), *g.subject_and_verb(d, **f)],
- "CC_PP_NP_VP": lambda g, d, f: [_cc(g), g.place(d), *g.subject_and_verb(d, **f)],
- "IN_NP_VP": lambda g, d, f: [leaf("IN", g.rng.choice(("because", "although", "if"))), *g.subject_and_verb(d, **f)],
- "S_CC_S": lambda g, d, f: [g.clause(d, **f), _cc(g), g.clause(d)],
- "S_NP_VP": lambda g, d, f: [g.clause(d), *(lambda n: [g.noun_phrase("person", n, 0), Tree("VP", [g.form(g.verb(object="clause"), g.tense(), n)])])(g.number())],
- "S_VP": lambda g, d, f: [_doing(g, d), _pleases(g, d)],
- "SBAR_VP": lambda g, d, f: [_what(g, d), _pleases(g, d)],
- "VP": lambda g, d, f: [_bare(g, d)],
- "NP_PP": lambda g, d, f: [g.noun_phrase(g.rng.choice(list(NOUNS)), g.number(), d), g.place(d)],
- "VBD_NP_VP": lambda g, d, f: _asked(g, d, "did"),
- "WHNP_SQ": lambda g, d, f: _question(g, d),
- "WHADVP_SQ": lambda g, d, f: [Tree("WHADVP", [leaf("WRB", g.rng.choice(("where", "when", "why")))]), Tree("SQ", _asked(g, d, "did"))],
-}
+    "NP_VP": lambda g, d, f: g.subject_and_verb(d, **f),
+    "ADVP_NP_VP": lambda g, d, f: [_opening(g), *g.subject_and_verb(d, **f)],
+    "PP_NP_VP": lambda g, d, f: [g.place(d), *g.subject_and_verb(d, **f)],
+    "SBAR_NP_VP": lambda g, d, f: [_when(g, d), *g.subject_and_verb(d, **f)],
+    "CC_NP_VP": lambda g, d, f: [_cc(g), *g.subject_and_verb(d, **f)],
+    "NP_ADVP_VP": lambda g, d, f: (lambda s, v: [s, _manner(g), v])(*g.subject_and_verb(d, **f)),
+    "NP_NP_VP": lambda g, d, f: [_time(g), *g.subject_and_verb(d, **f)],
+    "CC_ADVP_NP_VP": lambda g, d, f: [_cc(g), _opening(g), *g.subject_and_verb(d, **f)],
+    "CC_PP_NP_VP": lambda g, d, f: [_cc(g), g.place(d), *g.subject_and_verb(d, **f)],
+    "IN_NP_VP": lambda g, d, f: [
+        leaf("IN", g.rng.choice(("because", "although", "if"))), *g.subject_and_verb(d, **f)],
+    "S_CC_S": lambda g, d, f: [g.clause(d, **f), _cc(g), g.clause(d)],
+    "S_NP_VP": lambda g, d, f: [
+        g.clause(d),
+        *(lambda n: [g.noun_phrase("person", n, 0), Tree("VP", [g.form(g.verb(object="clause"), g.tense(), n)])])(
+            g.number())],
+    "S_VP": lambda g, d, f: [_doing(g, d), _pleases(g, d)],
+    "SBAR_VP": lambda g, d, f: [_what(g, d), _pleases(g, d)],
+    "VP": lambda g, d, f: [_bare(g, d)],
+    "NP_PP": lambda g, d, f: [g.noun_phrase(g.rng.choice(list(NOUNS)), g.number(), d), g.place(d)],
+    "VBD_NP_VP": lambda g, d, f: _asked(g, d, "did"),
+    "WHNP_SQ": lambda g, d, f: _question(g, d),
+    "WHADVP_SQ": lambda g, d, f: [
+        Tree("WHADVP", [leaf("WRB", g.rng.choice(("where", "when", "why")))]), Tree("SQ", _asked(g, d, "did"))]}
 RARE = {
  "MD_NP_VP": lambda g, d, f: _asked(g, d, g.rng.choice(("can", "will", "must"))),
  "CC_SBAR_NP_VP": lambda g, d, f: [_cc(g), _when(g, d), *g.subject_and_verb(d, **f)],
@@ -239,7 +293,8 @@ RARE = {
 }
 
 # %% ../nbs/07a_grammar.ipynb #cell-022
-PLAIN = ("NP_VP", "ADVP_NP_VP", "PP_NP_VP", "SBAR_NP_VP", "CC_NP_VP", "NP_ADVP_VP", "NP_NP_VP", "S_CC_S")  # a finite main clause that starts no question
+PLAIN = (
+    "NP_VP", "ADVP_NP_VP", "PP_NP_VP", "SBAR_NP_VP", "CC_NP_VP", "NP_ADVP_VP", "NP_NP_VP", "S_CC_S")  # a finite main clause that starts no question
 
 def sentence(
     g: Grammar,
@@ -269,7 +324,9 @@ def of_split(words: list, split: str) -> list:
 
 def draw(rng: random.Random, depths: tuple = (0, 1, 1, 2), **features) -> Tree:
     "A plain sentence, now short, now long."
-    return sentence(Grammar(rng, rng.choice((0.15, 0.3, 0.5)), rng.choice((0.15, 0.3, 0.5))), None, rng.choice(depths), **features)
+    return sentence(
+        Grammar(rng, rng.choice((0.15, 0.3, 0.5)), rng.choice((0.15, 0.3, 0.5))), None, rng.choice(depths),
+        **features)
 
 BINS = ((5, 8), (9, 12), (13, 16), (17, 20), (21, 25), (26, 28))
 
@@ -321,7 +378,9 @@ def bigram_shift(rng, label, split):
     tree = draw(rng)
     words, tags = tree.leaves(), [tag for _, tag in tree.pos()]
     if label == "O": return words, tree
-    i = rng.choice([i for i in range(1, len(words) - 2) if len({tags[i], tags[i + 1], "RB"}) == 3 and words[i] != words[i + 1]] or [0])
+    i = rng.choice(
+        [i for i in range(1, len(words) - 2) if len({tags[i], tags[i + 1], "RB"}) == 3 and words[i] != words[i + 1]]
+        or [0])
     return (words[:i] + [words[i + 1], words[i]] + words[i + 2:], tree) if i else None
 
 # %% ../nbs/07a_grammar.ipynb #cell-030
@@ -329,30 +388,46 @@ WORDS = 100  # targets of WordContent; the official task has 1,000
 
 def targets() -> list[str]:
     "The words of WordContent: singular nouns, pasts and adjectives, every third or so of each."
-    words = [n.sg for n in ALL_NOUNS[::3]] + [v.past for v in ALL_VERBS[::3]] + [a for k in ADJECTIVES.values() for a in k.split()[::2]]
+    words = (
+        [n.sg for n in ALL_NOUNS[::3]] + [v.past for v in ALL_VERBS[::3]]
+        + [a for k in ADJECTIVES.values() for a in k.split()[::2]])
     return sorted(words[:: max(1, len(words) // WORDS)])[:WORDS]
 
 _TARGETS = frozenset(targets())
 
 def word_content(rng, label, split):
     "Which one of a hundred words is in the sentence? None of the others is."
-    noun, verb = next((n for n in ALL_NOUNS if n.sg == label), None), next((v for v in ALL_VERBS if v.past == label), None)
+    noun, verb = (
+        next((n for n in ALL_NOUNS if n.sg == label), None),
+        next((v for v in ALL_VERBS if v.past == label), None))
     kinds = [k for k, words in ADJECTIVES.items() if label in words.split()]
     features = {}
     if verb: features = dict(verb=verb, tense="past")
     for _ in range(400):
-        if noun: features = {"subject": (noun, "sg")} if verbs(noun.kind) and rng.random() < 0.5 else {"object": (noun, "sg")}
+        if noun:
+            features = (
+                {"subject": (noun, "sg")} if verbs(noun.kind) and rng.random() < 0.5 else {"object": (noun, "sg")})
         if kinds and kinds != ["any"]: features = {"object": (rng.choice(nouns(kinds[0])), rng.choice(("sg", "pl")))}
         tree = draw(rng, (0, 0, 1), **features)
         if [w for w in tree.leaves() if w in _TARGETS] == [label]: return tree.leaves(), tree
 
 # %% ../nbs/07a_grammar.ipynb #cell-032
 ODD_OBJECTS = {  # whom a verb takes for its object -> kinds of things that it cannot be done to
-    ("person", "food"): "building vehicle instrument", ("person", "text"): "food plant", ("person", "vehicle"): "food plant", ("person", "clothing"): "animal food",
-    ("person", "building"): "animal", ("person", "tool"): "building", ("person", "instrument"): "food animal clothing building", ("person", "plant"): "text clothing vehicle instrument",
-    ("person", "animal"): "building vehicle text clothing", ("person", "person"): "food plant", ("animal", "animal"): "building", ("animal", "person"): "building",
+    ("person", "food"): "building vehicle instrument",
+    ("person", "text"): "food plant",
+    ("person", "vehicle"): "food plant",
+    ("person", "clothing"): "animal food",
+    ("person", "building"): "animal",
+    ("person", "tool"): "building",
+    ("person", "instrument"): "food animal clothing building",
+    ("person", "plant"): "text clothing vehicle instrument",
+    ("person", "animal"): "building vehicle text clothing",
+    ("person", "person"): "food plant",
+    ("animal", "animal"): "building",
+    ("animal", "person"): "building",
 }
-TOLERANT = "serve taste copy repair mend visit design borrow grow help praise blame trust sniff lick scare amuse".split()  # these go with too much
+TOLERANT = (
+    "serve taste copy repair mend visit design borrow grow help praise blame trust sniff lick scare amuse".split())  # these go with too much
 ODD_SUBJECTS = "food clothing plant instrument".split()  # do nothing of what these verbs say
 
 def odd(subject: str, verb: Verb, object: str) -> bool:
@@ -371,9 +446,15 @@ def odd_man_out(rng, label, split):
     words, g = tree.leaves(), Grammar(rng)
     if label == "O": return words, tree
     what = rng.choice(("subject", "verb", "object"))
-    old = {"subject": getattr(subject, numbers[0]), "object": getattr(obj, numbers[1]), "verb": g.form(verb, tense, numbers[0])[0]}[what]
-    if what == "verb": new = [g.form(v, tense, numbers[0])[0] for v in of_split(verbs(transitive=True), split) if odd(subject.kind, v, obj.kind)]
-    elif what == "subject": new = [getattr(n, numbers[0]) for n in of_split(ALL_NOUNS, split) if odd(n.kind, verb, obj.kind)]
+    old = {
+        "subject": getattr(subject, numbers[0]), "object": getattr(obj, numbers[1]),
+        "verb": g.form(verb, tense, numbers[0])[0]}[what]
+    if what == "verb":
+        new = [
+            g.form(v, tense, numbers[0])[0] for v in of_split(verbs(transitive=True), split)
+            if odd(subject.kind, v, obj.kind)]
+    elif what == "subject":
+        new = [getattr(n, numbers[0]) for n in of_split(ALL_NOUNS, split) if odd(n.kind, verb, obj.kind)]
     else: new = [getattr(n, numbers[1]) for n in of_split(ALL_NOUNS, split) if odd(subject.kind, verb, n.kind)]
     if not new or words.count(old) != 1: return None
     new = rng.choice(new)
@@ -388,7 +469,8 @@ def coordination_inversion(rng, label, split):
     kind, level = rng.choice(("person", "person", "animal")), lambda: rng.choice((0, 0, 1))
     first = g.clause(level(), verb=g.verb(kind), tense="past", subject=(rng.choice(nouns(kind)), number))
     second = g.subject_and_verb(level(), verb=g.verb(kind), tense="past")
-    pronoun = Tree("NP", [leaf("PRP", "they" if number == "pl" else "it" if kind == "animal" else rng.choice(("he", "she")))])
+    pronoun = Tree(
+        "NP", [leaf("PRP", "they" if number == "pl" else "it" if kind == "animal" else rng.choice(("he", "she")))])
     if rng.random() < 1 / 3: second[0] = pronoun  # refers back
     else:  # follows; half of these begin with a pronoun, to make up for those
         second.insert(1, Tree("ADVP", [leaf("RB", rng.choice(LATER))]))
@@ -423,8 +505,9 @@ def make_task(
     "Draw the sentences of a probing task; raises `KdError` if the grammar has not so many."
     labels, make = TASKS[name]
     if sizes[0] < len(labels):
-        raise KdError(f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train), "
-                      "or name other tasks (--tasks)")
+        raise KdError(
+            f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train), "
+            "or name other tasks (--tasks)")
     rng, seen, rows = random.Random(f"{name} {seed}"), set(), []
     wanted = [(split, size, i) for split, size in zip(SPLITS, sizes) for i in range(size)]
     for split, size, i in progress(wanted, f"{name}: making", "sentences"):
@@ -433,8 +516,9 @@ def make_task(
             found, tries = make(rng, label, split), tries + 1
             if found and (line := text(found[0])).lower() not in seen: break
             if tries > 20_000:
-                raise KdError(f"probing task {name}: the grammar has fewer than {size:,} different sentences for '{split}'; "
-                              "ask for fewer")
+                raise KdError(
+                    f"probing task {name}: the grammar has fewer than {size:,} different sentences for '{split}'; "
+                    "ask for fewer")
         seen.add(line.lower())
         rows.append((split, label, line, found[1].pformat(margin=10**6)))
     table = pd.DataFrame(rows, columns=["split", "label", "sentence", "tree"])

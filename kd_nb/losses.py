@@ -114,7 +114,8 @@ def nst_loss(
 ) -> Tensor:    # scalar
     "Squared maximum mean discrepancy of the units' profiles over a sentence, with a quadratic kernel (Huang & Wang 2017)."
     def gram(x):
-        x = F.normalize(x * inside_mask(lengths, x.shape[1])[..., None], dim=1)  # a profile: one unit over all positions
+        x = F.normalize(
+            x * inside_mask(lengths, x.shape[1])[..., None], dim=1)  # a profile: one unit over all positions
         return x @ x.transpose(1, 2) / x.shape[2]
     return (gram(s) - gram(t)).pow(2).sum((1, 2)).mean()
 

@@ -39,12 +39,16 @@ class OnnxStudent:
             self.tokenizer.no_padding()
             self.tokenizer.enable_truncation(config["max_length"])
             self.session = ort.InferenceSession(str(Path(folder)/"model.onnx"), options, providers=["CPUExecutionProvider"])
-        except Exception as e: raise ValueError(f"'{folder}' holds no exported student ({type(e).__name__}: {str(e).splitlines()[0]})") from e
+        except Exception as e:
+            raise ValueError(
+                f"'{folder}' holds no exported student ({type(e).__name__}: {str(e).splitlines()[0]})") from e
 
     def tokenise(self, sentences: list[str]) -> list[list[int]]:
         "Token ids of each sentence, never none."
         _check_texts(sentences)
-        return [e.ids or [self.pad_id] for e in self.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=self.special)]
+        return [
+            e.ids or [self.pad_id]
+            for e in self.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=self.special)]
 
     def logits(self,
         sentences: list[str],  # untokenised

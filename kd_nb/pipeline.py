@@ -19,7 +19,8 @@ import numpy as np, pandas as pd, torch
 from datasets import Dataset, concatenate_datasets, load_from_disk
 from fastai.basics import set_seed
 from .augment import AUGMENTS, SentenceFilter, generate, own_sentences, plot_sentences, same_key
-from .core import KdError, alone, atomic, begun, processes, progress, resumable, save_figure, show, stage, write_json
+from .core import KdError, alone, atomic, begun, processes, progress, resumable, save_figure, show, stage
+from .core import write_json
 from .data import Task, interval, metric_label, metric_name, score, with_interval
 from .deploy import folder_bytes
 from .distil import distil, plot_agreement, student_recipe
@@ -56,7 +57,8 @@ def size_of(
     teacher = load_teacher(s.teacher, task.labels) if width == "teacher" else None
     sizes = dict(mode=check_embeddings(s.embeddings, s.mode)) | STUDENTS[kind].sizes(width, layers, teacher)
     if "copy" in sizes and (s.mode not in (None, sizes["mode"]) or s.embeddings != "wordpiece"):
-        raise KdError(f"--width {width} starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
+        raise KdError(
+            f"--width {width} starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
     return sizes
 
 # %% ../nbs/10_pipeline.ipynb #states-00
@@ -89,7 +91,8 @@ def resolve_students(
         size_of(s, *asked["assistant"], task)
     if s.state_loss: check_states(s, task, sizes)
     given = {k: value for k in RECIPE if (value := getattr(s, k)) is not None}
-    recipes = {name: student_recipe(kind, n_rows, s.optimizer or "adam") | given for name, (kind, _, _) in asked.items()}
+    recipes = {
+        name: student_recipe(kind, n_rows, s.optimizer or "adam") | given for name, (kind, _, _) in asked.items()}
     digest = {} if s.embeddings in EMBEDDINGS else dict(embeddings_digest=check_vectors(s.embeddings, task))
     return dict(mode=mode, recipes=recipes) | digest
 
@@ -125,11 +128,15 @@ def _chosen_before(s: Settings, folder: Path) -> dict:
 def _say(task: Task):
     "What the data are, and how many dev sentences training has seen."
     sizes = ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items())
-    print(f"task {task.name} ({task.source}): {sizes}; {len(task.labels)} labels, {metric_name(task.metric)}", flush=True)
+    print(
+        f"task {task.name} ({task.source}): {sizes}; {len(task.labels)} labels, {metric_name(task.metric)}",
+        flush=True)
     known = {same_key(x) for split in ("train", "select") for x in task.splits[split]["sentence"]}
     twice = sum(same_key(x) in known for x in task.splits["dev"]["sentence"])
     if twice:
-        print(f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay", flush=True)
+        print(
+            f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay",
+            flush=True)
 
 # %% ../nbs/10_pipeline.ipynb #begin-01
 def _config(s: Settings, task: Task, unlabelled: list[str]) -> dict:
@@ -166,7 +173,9 @@ def make_sentences(
     task, config, work = run.task, run.config, run/".work/augment"
     if not (config["augment"] or run.unlabelled): return []
     def together():
-        taken = {split: task.splits[split]["sentence"] for split in ("dev", "test", "select", "train") if split in task.splits}
+        taken = {
+            split: task.splits[split]["sentence"] for split in ("dev", "test", "select", "train")
+            if split in task.splits}
         passing = SentenceFilter(taken, config["min_logp"])
         parts = [own_sentences(run.unlabelled, passing)] if run.unlabelled else []
         if config["augment"]:
@@ -191,7 +200,8 @@ def train_teacher(run: Run):
     def make(part):
         set_seed(config["seed"])
         teacher = load_teacher(config["teacher"], task.labels)
-        log = fine_tune(teacher, task.splits["train"], task.splits["select"], task.metric, work, *recipe, config["seed"])
+        log = fine_tune(
+            teacher, task.splits["train"], task.splits["select"], task.metric, work, *recipe, config["seed"])
         teacher.save(part)
         log.to_csv(part/"log.csv", index=False)
     stage(run/"teacher", make, work)
@@ -261,7 +271,9 @@ def evaluate(
     for split, table in predict_splits(run, ref, model).items():
         label, pred = (table[c].map(task.labels.index).to_numpy() for c in ("label", "pred"))
         low, high = interval(task.metric, label, pred)
-        row |= {split: score(task.metric, label, pred), f"{split}_low": low, f"{split}_high": high, f"n_{split}": len(table)}
+        row |= {
+            split: score(task.metric, label, pred), f"{split}_low": low, f"{split}_high": high,
+            f"n_{split}": len(table)}
     return row
 
 # %% ../nbs/10_pipeline.ipynb #cell-024
@@ -275,7 +287,9 @@ def plot_results(
     for i, (_, r) in enumerate(rows.iterrows()):
         ends = [[100 * max(0, r.dev - r.dev_low)], [100 * max(0, r.dev_high - r.dev)]]
         ax.errorbar(100 * r.dev, i, xerr=ends, fmt="o", capsize=4, color=f"C{len(rows) - 1 - i}")
-        ax.annotate(f"{r.ms_batch_1:.1f} ms a sentence", (100 * r.dev, i), (0, 8), textcoords="offset points", ha="center", size=9)
+        ax.annotate(
+            f"{r.ms_batch_1:.1f} ms a sentence", (100 * r.dev, i), (0, 8), textcoords="offset points",
+            ha="center", size=9)
     ax.set(yticks=range(len(rows)), yticklabels=rows.model, ylim=(-0.5, len(rows) - 0.3),
            xlabel=f"{metric_label(metrics['metric'])} (dev, 95 % interval)", title=f"{metrics['task']}: what was kept")
     return ax
@@ -307,8 +321,9 @@ def measure(
         ask = {str(ref): m.logits for ref, m in models.items()}
         times = time_models(ask, task.splits["dev"]["sentence"][:], batch_size, calls, rounds)
         for row, ms in zip(rows, times.ms): row[f"ms_batch_{batch_size}"] = ms
-    return dict(task=task.name, metric=task.metric, labels=task.labels, source=task.source, threads=torch.get_num_threads(),
-                device=next(teacher.parameters()).device.type, models=rows)
+    return dict(
+        task=task.name, metric=task.metric, labels=task.labels, source=task.source,
+        threads=torch.get_num_threads(), device=next(teacher.parameters()).device.type, models=rows)
 
 # %% ../nbs/10_pipeline.ipynb #cell-033
 def run_pipeline(
@@ -333,7 +348,9 @@ def _stages(run: Run, until: str | None) -> pd.DataFrame:
     train_teacher(run)
     teacher = run.load(TEACHER)
     transfer = make_transfer(run, augmented, teacher)
-    if until == "transfer": return transfer.select_columns("origin").to_pandas().value_counts("origin").rename("sentences").reset_index()
+    if until == "transfer":
+        return (
+            transfer.select_columns("origin").to_pandas().value_counts("origin").rename("sentences").reset_index())
     train_students(run, teacher, transfer, augmented)
     shutil.rmtree(run/".work", ignore_errors=True)
     metrics = measure(run, teacher)
@@ -349,10 +366,14 @@ def draw_figures(
 ):
     "Learning curves, results, the agreement of student and teacher, and the look of new sentences, as far as the run has come."
     logs = {ref: run.home(ref)/"log.csv" for ref in run.models}
-    axes = {f"learning-{ref}": lambda log=log, ref=ref: plot_log(pd.read_csv(log), str(ref)) for ref, log in logs.items() if log.exists()}
+    axes = {
+        f"learning-{ref}": lambda log=log, ref=ref: plot_log(pd.read_csv(log), str(ref))
+        for ref, log in logs.items() if log.exists()}
     if metrics:
         axes["results"] = lambda: plot_results(metrics)
-        both = [ref for ref in run.distilled if all((run/f"predictions/{r}-dev.parquet").exists() for r in (TEACHER, ref))]
+        both = [
+            ref for ref in run.distilled
+            if all((run / f"predictions/{r}-dev.parquet").exists() for r in (TEACHER, ref))]
         axes |= {f"agreement-{ref}": lambda ref=ref: _agreement(run, ref) for ref in both}
     if (run/"augment").exists() and (run/"transfer").exists():
         some = _some(run.transfer)
@@ -387,7 +408,8 @@ def _pictures(run: Run, captions: dict[str, str]) -> str:
 
 def _about_run(run: Run, metrics: dict | None) -> str:
     "HTML: settings, and where the numbers come from."
-    table = static(pd.DataFrame([(k, str(v)) for k, v in run.config.items() if v is not None], columns=["setting", "value"]))
+    table = static(
+        pd.DataFrame([(k, str(v)) for k, v in run.config.items() if v is not None], columns=["setting", "value"]))
     if not metrics: return table
     threads = f"with {metrics['threads']} CPU thread{'s' * (metrics['threads'] > 1)}"
     clock = "on a GPU" if metrics.get("device", "cpu") != "cpu" else threads
@@ -411,10 +433,15 @@ def _about_sentences(run: Run) -> str:
     "HTML: what was made, what was dropped and why, and samples with the teacher's view; nothing for a run without augmentation."
     if not (run/"augment/dropped.csv").exists(): return ""
     dropped = pd.read_csv(run/"augment/dropped.csv")
-    html = static(dropped.assign(share=(100 * dropped.share).map("{:.1f} %".format)), "What became of the sentences that were made")
+    html = static(
+        dropped.assign(share=(100 * dropped.share).map("{:.1f} %".format)),
+        "What became of the sentences that were made")
     if (run/"transfer").exists(): html += static(_samples(run), "Some new sentences, with the teacher's view", digits=2)
-    return html + _pictures(run, {"sentences": "Lengths and words of new sentences beside those of the training sentences",
-                                  "labels": "Classes that the teacher gives to new sentences and to training sentences"})
+    return html + _pictures(
+        run,
+        {
+            "sentences": "Lengths and words of new sentences beside those of the training sentences",
+            "labels": "Classes that the teacher gives to new sentences and to training sentences"})
 
 def _samples(run: Run, n: int = 15) -> pd.DataFrame:
     "New sentences, drawn evenly from the transfer set."
@@ -442,16 +469,23 @@ def _about_speed(run: Run) -> str:
     "HTML: the table and the figure of `kd-nb speed`."
     if not (run/"speed.json").exists(): return ""
     found = read_made(run/"speed.json", f"`kd-nb speed {run.folder}` makes it again")
-    table = static(speed_table(found), "Times in milliseconds a sentence; in brackets, how many times faster than the teacher")
-    return table + _pictures(run, {"speed": f"{metric_name(found['metric'])} on dev against time (batch 1, 1 thread) and size; bars: 95 % intervals"})
+    table = static(
+        speed_table(found), "Times in milliseconds a sentence; in brackets, how many times faster than the teacher")
+    return table + _pictures(
+        run,
+        {
+            "speed": f"{metric_name(found['metric'])} on dev against time (batch 1, 1 thread) and size; bars: 95 % intervals"})
 
 # %% ../nbs/10_pipeline.ipynb #8aea9fe4
 def tuning_table(
     table: pd.DataFrame,  # `steps.csv` or `joint.csv` of a study
 ) -> pd.DataFrame:        # texts, a row a trial
     "What `kd-nb tune` found, ready to read."
-    if "step" in table: out = table[["step", "value"]].copy()
-    else: out = table[["state", "lr", "batch_size", "warmup_ratio", "embeddings", "mode", "width", "layers"]].assign(lr=table.lr.map("{:.1e}".format))
+    if "step" in table:
+        out = table[["step", "value"]].copy()
+    else:
+        out = table[["state", "lr", "batch_size", "warmup_ratio", "embeddings", "mode", "width", "layers"]].assign(
+            lr=table.lr.map("{:.1e}".format))
     out["selection [95 %]"] = [with_interval(r.score, r.low, r.high) if pd.notna(r.ms) else f"{100 * r.score:.1f}"
                                for r in table.itertuples()]
     out["ms, batch 1"] = table.ms.map("{:.2f}".format, na_action="ignore").fillna("")
@@ -460,18 +494,26 @@ def tuning_table(
 
 def _about_tuning(run: Run) -> str:
     "HTML: the tables and figures of all searches for a student."
-    found = [(p.parent.name, pd.read_csv(p)) for kind in ("steps", "joint") for p in sorted((run/"tuning").glob(f"*/{kind}.csv"))]
+    found = [
+        (p.parent.name, pd.read_csv(p)) for kind in ("steps", "joint")
+        for p in sorted((run / "tuning").glob(f"*/{kind}.csv"))]
     lead = ("<p>All scores are of the selection split: rows of train that no student learns from. "
             "The best of many is too high an estimate of what dev will say.</p>")
-    def pictures(name): return {p.stem: f"{name}: {p.stem.removeprefix(f'tuning-{name}-')}" for p in sorted((run/"figures").glob(f"tuning-{name}-*.png"))}
-    return bool(found) * lead + "".join(f"<h3>{escape(name)}</h3>{static(tuning_table(t))}{_pictures(run, pictures(name))}" for name, t in found)
+    def pictures(name):
+        return {
+            p.stem: f"{name}: {p.stem.removeprefix(f'tuning-{name}-')}"
+            for p in sorted((run / "figures").glob(f"tuning-{name}-*.png"))}
+    return bool(found) * lead + "".join(
+        f"<h3>{escape(name)}</h3>{static(tuning_table(t))}{_pictures(run, pictures(name))}" for name, t in found)
 
 # %% ../nbs/10_pipeline.ipynb #4791cf9b
 def _read_errors(run: Run, split: str, *names: str) -> list[pd.DataFrame]:
     "Tables of `kd-nb errors`, or none if it has not been there; class names stay texts."
     paths = [run/f"errors/{split}-{name}.csv" for name in names]
     def read(path):
-        try: return pd.read_csv(path, dtype={k: str for k in ("class", "label", "pred")}, keep_default_na=False, na_values=[""])
+        try:
+            return pd.read_csv(
+                path, dtype={k: str for k in ("class", "label", "pred")}, keep_default_na=False, na_values=[""])
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as e:
             raise KdError(f"{path} is damaged ({e}): {_errors_again(run, split)}") from e
     return [read(p) for p in paths] if all(p.exists() for p in paths) else []
@@ -486,8 +528,11 @@ def _about_classes(run: Run, split: str) -> str:
     wide = wide.loc[(wide["F1"].teacher - wide["F1"][student]).sort_values(ascending=False, kind="stable").index]
     counts = wide["sentences"].max(axis=1).astype(int).rename("sentences")
     F1 = wide["F1"][models].join(counts).reset_index()
-    rest = pd.DataFrame({f"{m}: {what}": wide[what][m] for m in models for what in ("precision", "recall")}).join(counts).reset_index()
-    html = static(F1, f"F1 of each class on {split}, percent, and its sentences; first those on which {student} loses most")
+    rest = (
+        pd.DataFrame({f"{m}: {what}": wide[what][m] for m in models for what in ("precision", "recall")})
+        .join(counts).reset_index())
+    html = static(
+        F1, f"F1 of each class on {split}, percent, and its sentences; first those on which {student} loses most")
     more = static(rest, f"Precision and recall of each class on {split}, percent")
     if len(F1) > 12: html = _folded(f"F1 of all {len(F1)} classes on {split}", html)
     return html + _folded(f"Precision and recall on {split}", more)
@@ -499,43 +544,63 @@ def differences_table(
     table: pd.DataFrame,  # rows of `compare`
 ) -> pd.DataFrame:        # texts and numbers, a row a pair
     "How much one model is better than another, and whether that is more than chance, ready to read."
-    return pd.DataFrame({"models": table.a + " - " + table.b, "metric": table.metric.map(metric_name), "first": table.score_a, "second": table.score_b,
-        "difference [95 %]":
-            [with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
-        "right by the first alone": table.only_a, "by the second alone": table.only_b, "McNemar's p": table.mcnemar_p.map(p_value)})
+    return pd.DataFrame(
+        {
+            "models": table.a + " - " + table.b, "metric": table.metric.map(metric_name),
+            "first": table.score_a, "second": table.score_b,
+            "difference [95 %]": [
+                with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
+            "right by the first alone": table.only_a, "by the second alone": table.only_b,
+            "McNemar's p": table.mcnemar_p.map(p_value)})
 
 # %% ../nbs/10_pipeline.ipynb #67539c3a
-_CONFUSED = {"label": "gold", "pred": "taken for", "share": "% of that class", "confidence": "mean confidence, %", "example": "for example"}
+_CONFUSED = {
+    "label": "gold", "pred": "taken for", "share": "% of that class", "confidence": "mean confidence, %",
+    "example": "for example"}
 
 def _about_errors(run: Run, split: str) -> str:
     "HTML: confidence, calibration, what models share, what they confuse, and what is more than chance."
     found = _read_errors(run, split, "confidence", "differences", "overlap", "correlation", "most-confused")
     if not found: return ""
     confidence, differences, overlap, correlation, confused = found
-    html = static(confidence.drop(columns="selection rows", errors="ignore"), _about_confidence(confidence, split), digits=2)
-    html += static(differences_table(differences), f"Differences on {split}, in points: paired bootstrap over sentences; McNemar's test is about accuracy")
+    html = static(
+        confidence.drop(columns="selection rows", errors="ignore"), _about_confidence(confidence, split), digits=2)
+    html += static(
+        differences_table(differences),
+        f"Differences on {split}, in points: paired bootstrap over sentences; McNemar's test is about accuracy")
     for kind, part in overlap.groupby("of"):
-        html += static(part.drop(columns="of"), f"How many {kind} of the row's model the column's shares on {split}, percent", digits=0)
+        html += static(
+            part.drop(columns="of"),
+            f"How many {kind} of the row's model the column's shares on {split}, percent", digits=0)
     p_values = {c: correlation[c].map(p_value) for c in correlation if c.startswith("p (")}
     html += static(correlation.assign(**p_values), f"Correlation of hits (phi) and of confidences on {split}", digits=2)
-    some = confused[confused.model.isin([str(ref) for ref in (TEACHER, *run.distilled)])].groupby("model", sort=False).head(5)
+    some = (
+        confused[confused.model.isin([str(ref) for ref in (TEACHER, *run.distilled)])]
+        .groupby("model", sort=False).head(5))
     some = some.assign(confidence=100 * some.confidence).rename(columns=_CONFUSED)
-    html += static(some, f"Classes that are most often taken for another on {split}: the first five pairs of each model")
+    html += static(
+        some, f"Classes that are most often taken for another on {split}: the first five pairs of each model")
     return html + _pictures(run, _error_figures(split, run.distilled))
 
 def _about_confidence(table: pd.DataFrame, split: str) -> str:
     "The caption of that table."
-    rows = f"the {table['selection rows'].iloc[0]:,} sentences of the selection split" if "selection rows" in table else "the selection split"
-    return (f"Confidence and calibration on {split}: percent, but for Brier score, negative log-likelihood (NLL, nats) and temperature; "
-            f"the temperature was fitted on {rows}, which no student learnt from")
+    rows = (
+        f"the {table['selection rows'].iloc[0]:,} sentences of the selection split" if "selection rows" in table
+        else "the selection split")
+    return (
+        f"Confidence and calibration on {split}: percent, but for Brier score, negative log-likelihood (NLL, nats) and temperature; "
+        f"the temperature was fitted on {rows}, which no student learnt from")
 
 def _error_figures(split: str, distilled: list[ModelRef]) -> dict[str, str]:
     "Figures of `kd-nb errors`, with captions."
     bins = f"accuracy of predictions of about the same confidence on {split}, with 95 % intervals; on the diagonal a model is as good as it believes"
-    return {f"errors-confidence-{split}": f"Confidence of right and of wrong predictions on {split}",
-            f"errors-reliability-{split}": f"As trained: {bins}",
-            f"errors-reliability-after-{split}": f"After the temperature: {bins}",
-            **{f"errors-confusion-{s}-{split}": f"{s}: gold and predicted classes on {split}, sentences; those with most mistakes" for s in distilled}}
+    return {
+        f"errors-confidence-{split}": f"Confidence of right and of wrong predictions on {split}",
+        f"errors-reliability-{split}": f"As trained: {bins}",
+        f"errors-reliability-after-{split}": f"After the temperature: {bins}",
+        **{
+            f"errors-confusion-{s}-{split}": f"{s}: gold and predicted classes on {split}, sentences; those with most mistakes"
+            for s in distilled}}
 
 # %% ../nbs/10_pipeline.ipynb #199501e6
 def _about_probing(run: Run) -> str:
@@ -543,7 +608,8 @@ def _about_probing(run: Run) -> str:
     best = "Accuracy of the probe on test sentences (percent), at the layer that is best on the evaluation part"
     def section(folder):
         table = pd.read_csv(folder/"table.csv", keep_default_na=False, dtype=str)
-        picture = _pictures(run, {f"probing-{folder.name}": f"{folder.name}: accuracy of the probe on test sentences, by layer"})
+        picture = _pictures(
+            run, {f"probing-{folder.name}": f"{folder.name}: accuracy of the probe on test sentences, by layer"})
         return f"<h3>{escape(folder.name)}</h3>{static(table, best)}{picture}"
     return "".join(section(p.parent) for p in sorted((run/"probing").glob("*/table.csv")))
 
@@ -552,7 +618,8 @@ def _explorer(run: Run, split: str) -> str:
     if not list((run/"predictions").glob(f"*-{split}.parquet")): return ""
     tables, path = run.predictions(split), run/f"errors/{split}-why.json"
     about = read_made(path, _errors_again(run, split)) if path.exists() else dict(threshold=0.9, rows={})
-    filters = questions(tables, "teacher", list(map(str, run.students)), list(map(str, run.distilled)), about["threshold"])
+    filters = questions(
+        tables, "teacher", list(map(str, run.students)), list(map(str, run.distilled)), about["threshold"])
     lead = f"<p>Sentences of {split}. Sure means: a confidence of {about['threshold']:g} or more.</p>"
     return lead + explorer(tables, filters, about["rows"], table_id=f"predictions-{split}")
 

@@ -25,7 +25,8 @@ def load_any(
 
 def _sentences(file: Path | None, text: str) -> list[str]:
     "From plain text, or from a table, which needs more libraries."
-    if file is None or (file.is_file() and file.suffix not in (".csv", ".tsv", ".jsonl", ".parquet")): return read_lines(file)
+    if file is None or (file.is_file() and file.suffix not in (".csv", ".tsv", ".jsonl", ".parquet")):
+        return read_lines(file)
     from kd_nb.run import read_sentences
     return read_sentences(file, text)
 

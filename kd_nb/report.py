@@ -45,10 +45,13 @@ def static(
     "A table for reading: escaped, numbers to the right."
     numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table.columns]
     def kind(text, n): return " class=n" if n else " class=long" if len(text) > 40 else ""
-    def cells(tag, texts): return "<tr>" + "".join(f"<{tag}{kind(t, n)}>{t}</{tag}>" for t, n in zip(texts, numeric)) + "</tr>"
+    def cells(tag, texts):
+        return "<tr>" + "".join(f"<{tag}{kind(t, n)}>{t}</{tag}>" for t, n in zip(texts, numeric)) + "</tr>"
     head = cells("th", (escape(str(c)) for c in table.columns))
     body = "".join(cells("td", (_text(x, digits) for x in row)) for row in table.itertuples(index=False, name=None))
-    return _figure(f'<div class="scroll"><table class="static"><thead>{head}</thead><tbody>{body}</tbody></table></div>', caption)
+    return _figure(
+        f'<div class="scroll"><table class="static"><thead>{head}</thead><tbody>{body}</tbody></table></div>',
+        caption)
 
 # %% ../nbs/09c_report.ipynb #cell-011
 class Filter(NamedTuple):
@@ -80,9 +83,13 @@ def questions(
     "The questions of the error analysis whose answer is a list of sentences."
     found = [f for name, table in aligned(tables).items() for f in _by_one(name, table)]
     if len(students) > 1:
-        for word, table in (("right", right_by_one(tables, students)), ("sure", sure_by_one(tables, students, threshold))):
-            found += [Filter("one student alone", f"{word} by {s} alone of the students", table.index[table.only == s], s) for s in students]
-    right, sure = only_teacher_right(tables, teacher, distilled), only_teacher_sure(tables, teacher, distilled, threshold)
+        for word, table in (
+            ("right", right_by_one(tables, students)), ("sure", sure_by_one(tables, students, threshold))):
+            found += [
+                Filter("one student alone", f"{word} by {s} alone of the students", table.index[table.only == s], s)
+                for s in students]
+    right, sure = (
+        only_teacher_right(tables, teacher, distilled), only_teacher_sure(tables, teacher, distilled, threshold))
     others = " and ".join(distilled)
     return found + [Filter("the teacher alone", f"right by {teacher}, wrong by {others}", right.index, teacher),
                     Filter("the teacher alone", f"sure by {teacher}, unsure by {others}", sure.index, teacher)]
@@ -107,7 +114,9 @@ def explain(
         found[str(i)] = {}
         for name, model in models.items():
             table = leave_one_out(model, sentences[i])
-            found[str(i)][name] = {"class": table.attrs["target"], "words": table.word.tolist(), "weights": table.weight.round(3).tolist()}
+            found[str(i)][name] = {
+                "class": table.attrs["target"], "words": table.word.tolist(),
+                "weights": table.weight.round(3).tolist()}
     return found
 
 # %% ../nbs/09c_report.ipynb #f7a9bd1d
@@ -161,14 +170,16 @@ _LOOK = """
 """
 
 # %% ../nbs/09c_report.ipynb #9eae504c
-def _json(data) -> str: return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # no way out of a <script> element
+def _json(data) -> str:
+    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # no way out of a <script> element
 
 def _mark(k: int) -> str: return chr(0xE000 + k)
 
 def _options(filters: Sequence[Filter], columns: list[str], n: int, shown: set[int]) -> str:
     "The choices of the question box: mark, column and direction as JSON."
     def option(text, value): return f'<option value="{escape(json.dumps(value))}">{escape(text)}</option>'
-    def count(f): return f"{k:,} of {len(f.rows):,}" if (k := len(shown.intersection(f.rows))) < len(f.rows) else f"{k:,}"
+    def count(f):
+        return f"{k:,} of {len(f.rows):,}" if (k := len(shown.intersection(f.rows))) < len(f.rows) else f"{k:,}"
     def choice(k, f):
         order = [columns.index(f"{f.by}: confidence"), "desc" if f.falling else "asc"]
         return option(f"{f.text} ({count(f)})", [_mark(k), *order])
@@ -196,7 +207,9 @@ def _data(tables: Tables, rows: np.ndarray, filters: Sequence[Filter], why: dict
     data = {"row": rows.astype(str), " ": ["▸" if str(i) in why else "" for i in rows], "marks": marks[rows],
             "sentence": first.sentence.iloc[rows].to_numpy(), "label": first.label.iloc[rows].astype(str).to_numpy()}
     for name, t in tables.items():
-        data |= {name: t.pred.iloc[rows].astype(str).to_numpy(), f"{name}: confidence": t.confidence.iloc[rows].to_numpy(float)}
+        data |= {
+            name: t.pred.iloc[rows].astype(str).to_numpy(),
+            f"{name}: confidence": t.confidence.iloc[rows].to_numpy(float)}
     return pd.DataFrame(data)
 
 # %% ../nbs/09c_report.ipynb #bb293a9e
@@ -204,10 +217,14 @@ _SHOWN = "function (x, type) { return type === 'display' || type === 'filter' ? 
 
 def _arguments(table: pd.DataFrame, table_id: str) -> dict:
     "What DataTables needs to know, data included."
-    columns = [{"targets": [0, 2], "visible": False}, {"targets": 0, "searchable": False}, {"targets": 1, "orderable": False},
-               {"targets": 3, "className": "sentence"}, {"targets": list(range(6, table.shape[1], 2)), "render": JavascriptFunction(_SHOWN)}]
-    args = get_itable_arguments(table, table_id=table_id, showIndex=False, allow_html=False, maxBytes=0, maxRows=0, maxColumns=0, order=[],
-                                text_in_header_can_be_selected=False, pageLength=10, lengthMenu=[10, 25, 100, 1000], columnDefs=columns)
+    columns = [
+        {"targets": [0, 2], "visible": False}, {"targets": 0, "searchable": False},
+        {"targets": 1, "orderable": False}, {"targets": 3, "className": "sentence"},
+        {"targets": list(range(6, table.shape[1], 2)), "render": JavascriptFunction(_SHOWN)}]
+    args = get_itable_arguments(
+        table, table_id=table_id, showIndex=False, allow_html=False, maxBytes=0, maxRows=0, maxColumns=0,
+        order=[], text_in_header_can_be_selected=False, pageLength=10, lengthMenu=[10, 25, 100, 1000],
+        columnDefs=columns)
     for name in ("connected", "dt_url", "display_logo_when_loading"): args.pop(name, None)
     # without orderDescReverse, sentences of the same confidence would change their order with the direction
     return args | dict(classes=["display", "compact"], style={"width": "100%"}, orderDescReverse=False)
@@ -216,17 +233,19 @@ def _arguments(table: pd.DataFrame, table_id: str) -> dict:
 def explorer(
     tables: Tables,
     filters: Sequence[Filter] = (),
-    why: dict | None = None,   # of `explain`
-    most: int = 5000,          # at most so many rows: those that open the answers to `filters`, then others as they come
+    why: dict | None = None,  # of `explain`
+    most: int = 5000,  # at most so many rows: those that open the answers to `filters`, then others as they come
     table_id: str = "predictions",  # of the HTML element; another for each table of a page
-) -> Html:                     # about 1 MB: the program that searches and sorts is inside
+) -> Html:  # about 1 MB: the program that searches and sorts is inside
     "A table of predictions to search, sort and filter; no network is needed."
     n = len(next(iter(aligned(tables).values())))
     rows = np.array(sorted(list(dict.fromkeys([*first_of_each(filters, most), *range(n)]))[:most]))
     why = {k: _why(about) for k, about in (why or {}).items()}
     data = _data(tables, rows, filters, why)
     options = _options(filters, list(data), n, set(rows.tolist()))
-    hint = "; a row with ▸ opens and shows on which words the answers rest (blue: for it, orange: against it)" if why else ""
+    hint = (
+        "; a row with ▸ opens and shows on which words the answers rest (blue: for it, orange: against it)"
+        if why else "")
     program = _START.replace("ID", table_id).replace("PROGRAM", base64.b64encode(dt_bundle.read_bytes()).decode())
     def stored(name, x): return f'<script type="application/json" id="{table_id}-{name}">{_json(x)}</script>'
     return Html(f'''<div class="explorer"><style>{dt_bundle.with_suffix(".css").read_text(encoding="utf-8")}{_LOOK}</style>

@@ -98,7 +98,9 @@ def results_table(
         out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [with_interval(*r) for r in of_split]
     best = rows[splits[0]].iloc[0]
     out["of teacher"] = [f"{100 * v / best:.0f} %" if best > 0 else "-" for v in rows[splits[0]]]
-    times = {"ms, batch 1": rows.ms_batch_1.map("{:.2f}".format), "ms, batch 256": rows.ms_batch_256.map("{:.3f}".format)}
+    times = {
+        "ms, batch 1": rows.ms_batch_1.map("{:.2f}".format),
+        "ms, batch 256": rows.ms_batch_256.map("{:.3f}".format)}
     return out.assign(**times)
 
 SPLITS = ("dev", "test")  # those that a run is scored on
@@ -161,17 +163,22 @@ class RunData(RunFolder):
         if s.data and not Path(s.data).is_file():
             raise KdError(f"{s.data} is gone, from which {run} was made: say where it is now with --data")
         for gone in (p for p in (s.dev, s.test) if p and not Path(p).is_file()):
-            raise KdError(f"{gone} is gone, from which {run} was made: put it back, or give its new place to the `kd-nb run` that made the run")
+            raise KdError(
+                f"{gone} is gone, from which {run} was made: put it back, or give its new place to the `kd-nb run` that made the run")
         task = load_data(s)
         if task.digest == self.config["data_digest"]: return task
         elsewhere = "; if the old file lies elsewhere, say where with --data" if s.data else ""
-        raise KdError(f"the data of {run} have changed: {s.data or s.task} has other sentences or labels now{elsewhere}")
+        raise KdError(
+            f"the data of {run} have changed: {s.data or s.task} has other sentences or labels now{elsewhere}")
 
     def move_data(self, data: Path):
         "Take the data from another file of the same content; what lay beside it and is gone is looked for beside it again."
-        if not self.config["data"]: raise KdError(f"run '{self.folder}' is about the task '{self.config['task']}': leave out --data")
+        if not self.config["data"]:
+            raise KdError(f"run '{self.folder}' is about the task '{self.config['task']}': leave out --data")
         before, data = self.config, Path(os.path.abspath(data))
-        gone = {name: data.parent/Path(before[name]).name for name in PLACES if before[name] and not Path(before[name]).is_file()}
+        gone = {
+            name: data.parent / Path(before[name]).name for name in PLACES
+            if before[name] and not Path(before[name]).is_file()}
         self.config = before | {name: str(new) for name, new in gone.items() if new.is_file()} | dict(data=str(data))
         if self.task and self.config != before: write_json(self/"config.json", self.config)
 
@@ -215,7 +222,8 @@ class RunModels(RunData):
     def ref(self, text: str) -> ModelRef:
         "Read a reference; raises `KdError` for a model that the run has not."
         ref = ModelRef.parse(text)
-        check_name(str(replace(ref, variant="")), ["teacher", "pretrained", *map(str, self.students)], "model of this run")
+        check_name(
+            str(replace(ref, variant="")), ["teacher", "pretrained", *map(str, self.students)], "model of this run")
         return ref
 
     def home(self, ref: ModelRef) -> Path:
@@ -226,7 +234,9 @@ class RunModels(RunData):
     def size(self, ref: ModelRef) -> tuple[str, str, int | None]:
         "Kind, width and layers of a student, see `sizes` of its kind."
         s = self.settings
-        return (s.assistant, s.assistant_width or "1", None) if ref.name == "assistant" else (ref.name, s.width, s.layers)
+        return (
+            (s.assistant, s.assistant_width or "1", None) if ref.name == "assistant"
+            else (ref.name, s.width, s.layers))
 
     def load(self,
         ref: ModelRef,     # without a variant
@@ -234,7 +244,8 @@ class RunModels(RunData):
     ) -> SentenceClassifier | OnnxStudent:
         "A model of the run."
         if ref.exported: return OnnxStudent(self.home(ref), threads)
-        if ref.name == "pretrained": return load_teacher(self.config["teacher"], ["-", "+"])  # with a head that nobody trained
+        if ref.name == "pretrained":
+            return load_teacher(self.config["teacher"], ["-", "+"])  # with a head that nobody trained
         return load_teacher(self.home(ref)) if ref == TEACHER else load_student(self.home(ref))
 
 # %% ../nbs/09e_run.ipynb #run-29
@@ -258,13 +269,16 @@ class Run(RunModels):
         check_name(split, SPLITS, "split")
         there = [s for s in SPLITS if list((self/"predictions").glob(f"*-{s}.parquet"))]
         if split in there: return aligned({str(ref): self.prediction(ref, split) for ref in self.models})
-        raise KdError(f"run '{self.folder}' has no predictions for the split '{split}', only for {', '.join(there) or 'none'}")
+        raise KdError(
+            f"run '{self.folder}' has no predictions for the split '{split}', only for {', '.join(there) or 'none'}")
 
     def parts(self) -> dict[str, bool]:
         "What a run may hold, and whether it is there; exports, probing runs and searches by their names."
         def named(part): return sorted(f"{part}/{p.name}" for p in (self/part).glob("[!.]*") if p.is_dir()) or [part]
-        names = ["augment", "teacher", "transfer", *(f"students/{ref}" for ref in self.students), "predictions", "figures",
-                 "metrics.json", "report.html", *named("export"), "speed.json", "errors", *named("probing"), *named("tuning")]
+        names = [
+            "augment", "teacher", "transfer", *(f"students/{ref}" for ref in self.students), "predictions",
+            "figures", "metrics.json", "report.html", *named("export"), "speed.json", "errors",
+            *named("probing"), *named("tuning")]
         return {name: (self/name).exists() for name in names}
 
     def facts(self) -> dict[str, str]:

@@ -56,14 +56,17 @@ def flag(
 
 # %% ../nbs/09d_settings.ipynb #set-10
 _COMPARE = dict(above=operator.gt, at_least=operator.ge, below=operator.lt, at_most=operator.le)
-_KINDS = {int: (Integral, "a whole number"), float: (Real, "a number"), str: (str, "a text"), bool: (bool, "True or False")}
+_KINDS = {
+    int: (Integral, "a whole number"), float: (Real, "a number"), str: (str, "a text"),
+    bool: (bool, "True or False")}
 
 def _check_type(name: str, value, kind: type):
     if value == "": raise KdError(f"{flag(name)} is empty")
     wanted, words = _KINDS[kind]
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise KdError(f"{flag(name)} must be {words}, not {value!r}")
-    if isinstance(value, float) and not math.isfinite(value): raise KdError(f"{flag(name)} must be a finite number, not {value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise KdError(f"{flag(name)} must be a finite number, not {value}")
 
 def _check_names(name: str, value: str, known: Option):
     chosen = value.split(",") if known.several else [value]
@@ -94,27 +97,33 @@ class Settings:
     "What decides the results of a run; raises `KdError` for values that make no sense."
     task: str | None = option(None, DATA, "a task that `kd-nb tasks` lists", names=TASKS, what="task")
     data: str | None = option(None, DATA, "your own labelled file: .csv, .tsv, .jsonl or .parquet", path=True)
-    dev: str | None = option(None, DATA, "dev rows for --data; 15 % are split off where there are none", path=True, goes_with="data")
+    dev: str | None = option(
+        None, DATA, "dev rows for --data; 15 % are split off where there are none", path=True, goes_with="data")
     test: str | None = option(None, DATA, "test rows for --data, if you have some", path=True, goes_with="data")
     text: str = option("sentence", DATA, "column of sentences in your files")
     label: str = option("label", DATA, "column of labels in your files")
     metric: str | None = option(
         None, DATA, f"one of {', '.join(METRICS)}; the task's own where not given", names=METRICS, what="metric")
-    max_train: int | None = option(None, DATA, "use a stratified sample of about so many training sentences", bounds=POSITIVE)
+    max_train: int | None = option(
+        None, DATA, "use a stratified sample of about so many training sentences", bounds=POSITIVE)
 
     teacher: str | None = option(
         None, TEACHER, f"{', '.join(TEACHERS)}, any model of the hub, or a folder; chosen by machine where not given",
         names=TEACHERS, path=True)
-    teacher_epochs: int | None = option(None, TEACHER, "passes of the teacher over the training sentences", bounds=POSITIVE)
+    teacher_epochs: int | None = option(
+        None, TEACHER, "passes of the teacher over the training sentences", bounds=POSITIVE)
     teacher_lr: float | None = option(None, TEACHER, "its highest learning rate", bounds=POSITIVE)
     teacher_batch_size: int | None = option(None, TEACHER, "its sentences a step", bounds=POSITIVE)
 
     augment: str | None = option(
         None, SENTENCES, "make new sentences for the teacher to label: lm (a language model, fine-tuned), rules, "
         "or mlm (a masked language model)", names=AUGMENTS, what="augmentation")
-    n_augment: int | None = option(None, SENTENCES, "how many; 10,000 where not given", bounds=POSITIVE, goes_with="augment")
+    n_augment: int | None = option(
+        None, SENTENCES, "how many; 10,000 where not given", bounds=POSITIVE, goes_with="augment")
     unlabelled: str | None = option(
-        None, SENTENCES, "your own unlabelled sentences, to be labelled by the teacher: a table, or plain text with one a line", path=True)
+        None, SENTENCES,
+        "your own unlabelled sentences, to be labelled by the teacher: a table, or plain text with one a line",
+        path=True)
     lm: str | None = option(
         None, SENTENCES, f"with --augment lm: {', '.join(LMS)}, any causal language model of the hub, or a folder; "
         "chosen by machine where not given", names=LMS, path=True, goes_with="augment=lm")
@@ -124,10 +133,12 @@ class Settings:
     lm_temperature: float | None = option(
         None, SENTENCES, "of sampling; below 1 makes likely words likelier", bounds=POSITIVE, goes_with="augment=lm")
     lm_top_p: float | None = option(
-        None, SENTENCES, "draw from the likeliest words that hold this much of the probability; all words where not given",
+        None, SENTENCES,
+        "draw from the likeliest words that hold this much of the probability; all words where not given",
         bounds=dict(above=0, at_most=1), goes_with="augment=lm")
     min_logp: float | None = option(
-        None, SENTENCES, "drop sentences to whose words the language model gives less than this log-likelihood on average, e.g. -4",
+        None, SENTENCES,
+        "drop sentences to whose words the language model gives less than this log-likelihood on average, e.g. -4",
         bounds=dict(below=0), goes_with="augment=lm")
 
     student: str = option(
@@ -137,32 +148,41 @@ class Settings:
         "1", STUDENT, f"its width as a factor: {', '.join(WIDTHS)}; for bert also teacher: as wide as a BERT teacher, "
         "whose every k-th layer it starts from", tuned=True)
     layers: int | None = option(
-        None, STUDENT, f"its layers; {' and '.join(f'{made.usual_layers} for {kind}' for kind, made in STUDENTS.items())} where not given",
+        None, STUDENT,
+        f"its layers; {' and '.join(f'{made.usual_layers} for {kind}' for kind, made in STUDENTS.items())} where not given",
         bounds=POSITIVE, tuned=True)
     embeddings: str = option(
-        "wordpiece", STUDENT, "its word vectors: wordpiece (the teacher's), word (whole words, as the teacher reads them), scratch, "
+        "wordpiece", STUDENT,
+        "its word vectors: wordpiece (the teacher's), word (whole words, as the teacher reads them), scratch, "
         "or a file of word2vec, GloVe or fastText vectors", names=EMBEDDINGS, path=True, tuned=True)
     mode: str | None = option(
         None, STUDENT, f"of the word vectors: {', '.join(MODES)} (a frozen and a trained copy; the default)",
         names=MODES, what="embedding mode", tuned=True)
     assistant: str | None = option(
-        None, STUDENT, f"distil the teacher into an assistant first ({' or '.join(STUDENTS)}), and that into the student",
+        None, STUDENT,
+        f"distil the teacher into an assistant first ({' or '.join(STUDENTS)}), and that into the student",
         names=STUDENTS, what="student")
-    assistant_width: str | None = option(None, STUDENT, "width of the assistant; 1 where not given", goes_with="assistant")
+    assistant_width: str | None = option(
+        None, STUDENT, "width of the assistant; 1 where not given", goes_with="assistant")
 
     loss: str = option(
-        "soft", TRAINING, "what the student matches: soft (the teacher's probabilities), mse (its logits), hard (gold labels)",
+        "soft", TRAINING,
+        "what the student matches: soft (the teacher's probabilities), mse (its logits), hard (gold labels)",
         names=LOSSES, what="loss")
     temperature: float = option(1.0, TRAINING, "of --loss soft", bounds=POSITIVE)
-    alpha: float = option(0.0, TRAINING, "weight of gold labels beside the teacher's, 0 to 1", bounds=dict(at_least=0, at_most=1))
+    alpha: float = option(
+        0.0, TRAINING, "weight of gold labels beside the teacher's, 0 to 1", bounds=dict(at_least=0, at_most=1))
     noise: float = option(0.0, TRAINING, "standard deviation of the noise on teacher logits", bounds=dict(at_least=0))
     state_loss: str | None = option(
-        None, TRAINING, f"what it follows inside the teacher beside the logits: {', '.join(STATE_LOSSES)}; a BERT student of a BERT teacher",
+        None, TRAINING,
+        f"what it follows inside the teacher beside the logits: {', '.join(STATE_LOSSES)}; a BERT student of a BERT teacher",
         names=STATE_LOSSES, what="state loss")
     state_weight: float | None = option(
-        None, TRAINING, "weight of --state-loss beside the loss on logits; 1 where not given", bounds=POSITIVE, goes_with="state_loss")
+        None, TRAINING, "weight of --state-loss beside the loss on logits; 1 where not given", bounds=POSITIVE,
+        goes_with="state_loss")
     lr: float | None = option(
-        None, TRAINING, "the student's highest learning rate; chosen by student and size of the transfer set where not given, "
+        None, TRAINING,
+        "the student's highest learning rate; chosen by student and size of the transfer set where not given, "
         "as are the next four", bounds=POSITIVE, tuned=True)
     batch_size: int | None = option(None, TRAINING, "its sentences a step", bounds=POSITIVE, tuned=True)
     warmup_ratio: float | None = option(
@@ -171,7 +191,8 @@ class Settings:
     decay: bool | None = option(
         None, TRAINING, "does its learning rate fall to 0 after the warm-up? It does where not given", tuned=True)
     optimizer: str | None = option(
-        None, TRAINING, f"{' or '.join(OPTIMIZERS)}; adam where not given", names=OPTIMIZERS, what="optimizer", tuned=True)
+        None, TRAINING, f"{' or '.join(OPTIMIZERS)}; adam where not given", names=OPTIMIZERS, what="optimizer",
+        tuned=True)
     seed: int = option(0, TRAINING, "of every random choice", check=check_seed)
 
     def __post_init__(self):

@@ -32,7 +32,9 @@ class StaticVectors:
 
     def transform(self, sentences: list[str]) -> np.ndarray:
         tokens = tokenise(self.tokenizer, sentences, special=False)
-        return np.add.reduceat(self.table[tokens.ids.numpy()], tokens.starts[:-1].numpy()) / tokens.lengths.numpy()[:, None]
+        return (
+            np.add.reduceat(self.table[tokens.ids.numpy()], tokens.starts[:-1].numpy())
+            / tokens.lengths.numpy()[:, None])
 
 # %% ../nbs/06c_speed.ipynb #cell-007
 def static_vectors(
@@ -57,16 +59,21 @@ class LinearModel:
         "Log-probabilities, float32[n, n_classes]; a class without a training sentence has almost none."
         out = np.full((len(sentences), len(self.labels)), -100., np.float32)
         with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm of a class without sentences
-            if len(sentences): out[:, self.classifier.classes_] = np.maximum(self.classifier.predict_log_proba(self.features.transform(sentences)), -100)
+            if len(sentences):
+                out[:, self.classifier.classes_] = np.maximum(
+                    self.classifier.predict_log_proba(self.features.transform(sentences)), -100)
         return out
 
     @property
     def n_bytes(self) -> int:
         "What a file of it would hold: its numbers as float32, and its vocabulary."
         static = isinstance(self.features, StaticVectors)
-        words = self.features.tokenizer.get_vocab() if static else [w.split("__", 1)[1] for w in self.features.get_feature_names_out()]
+        words = (
+            self.features.tokenizer.get_vocab() if static
+            else [w.split("__", 1)[1] for w in self.features.get_feature_names_out()])
         table = self.features.table.size if static else len(words)  # vectors, or idf
-        return 4 * (table + self.classifier.coef_.size + self.classifier.intercept_.size) + sum(len(w.encode()) + 1 for w in words)
+        return 4 * (table + self.classifier.coef_.size + self.classifier.intercept_.size) + sum(
+            len(w.encode()) + 1 for w in words)
 
 def fit_linear(
     features: FeatureUnion | StaticVectors,  # already fitted
@@ -77,7 +84,9 @@ def fit_linear(
 ) -> LinearModel:
     "Logistic regression with the inverse regularisation C of 1, 10, 100 or 1000 that scores best on `select`."
     x = features.transform(train[0])
-    models = [LinearModel(features, LogisticRegression(C=c, max_iter=2000).fit(x, train[1]), labels) for c in (1, 10, 100, 1000)]
+    models = [
+        LinearModel(features, LogisticRegression(C=c, max_iter=2000).fit(x, train[1]), labels)
+        for c in (1, 10, 100, 1000)]
     return max(models, key=lambda m: score(metric, np.array(select[1]), m.logits(select[0]).argmax(1)))
 
 # %% ../nbs/06c_speed.ipynb #cell-010
@@ -86,7 +95,8 @@ def baselines(
     pretrained: SentenceClassifier,  # the teacher before fine-tuning
 ) -> dict[str, LinearModel]:
     "The two simple models, trained on a task's gold labels."
-    (x, _), select = train, select = [(task.splits[s]["sentence"][:], task.splits[s]["label"][:]) for s in ("train", "select")]
+    (x, _), select = train, select = [
+        (task.splits[s]["sentence"][:], task.splits[s]["label"][:]) for s in ("train", "select")]
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     features = {"tf-idf": make_union(words, letters).fit(x), "static": static_vectors(pretrained)}
@@ -110,10 +120,11 @@ def threads(n: int) -> Iterator[None]:
 def time_models(
     models: dict[str, Callable],  # `logits(sentences, batch_size)` of each
     sentences: list[str],  # what to time on, from its start and over again
-    batch_size: int,       # sentences a call
-    calls: int = 20,       # timed calls in a block; one more warms up
-    rounds: int = 3,       # blocks of each model
-) -> pd.DataFrame:         # a row a model: `model`, `ms` (median for a sentence, text to logits), `low` and `high` (quartiles)
+    batch_size: int,  # sentences a call
+    calls: int = 20,  # timed calls in a block; one more warms up
+    rounds: int = 3,  # blocks of each model
+) -> (
+    pd.DataFrame):  # a row a model: `model`, `ms` (median for a sentence, text to logits), `low` and `high` (quartiles)
     "How long models take for a sentence, in turns."
     many = sentences * (batch_size * (calls + 1) // len(sentences) + 1)
     batches = [many[i * batch_size:(i + 1) * batch_size] for i in range(calls + 1)]
@@ -136,21 +147,25 @@ def _points(ax, rows, x):
     kinds = list(dict.fromkeys(m.removesuffix(_form(m)).strip() for m in rows.model))
     for (_, r), at in zip(rows.iterrows(), x):
         score, low, high = (100 * r[c] for c in ("score", "low", "high"))
-        ax.errorbar(at, score, yerr=[[max(0, score - low)], [max(0, high - score)]], fmt={"": "o", "onnx": "s", "int8": "^"}[_form(r.model)],
-                    color=f"C{kinds.index(r.model.removesuffix(_form(r.model)).strip())}", ms=8, capsize=3, elinewidth=1, alpha=0.85, label=r.model)
+        ax.errorbar(
+            at, score, yerr=[[max(0, score - low)], [max(0, high - score)]],
+            fmt={"": "o", "onnx": "s", "int8": "^"}[_form(r.model)],
+            color=f"C{kinds.index(r.model.removesuffix(_form(r.model)).strip())}", ms=8, capsize=3,
+            elinewidth=1, alpha=0.85, label=r.model)
 
 def plot_speed(
     rows: pd.DataFrame,  # a row a model: `model`, `ms` (batch 1, one thread), `bytes`, `score`, `low`, `high` (these in [0, 1])
-    metric: str,         # for the axis
+    metric: str,  # for the axis
     title: str = "",
-):                       # two matplotlib Axes
+):  # two matplotlib Axes
     "Score against latency and against size, both on logarithmic axes."
     import matplotlib.pyplot as plt
     fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
     for ax, x, label in zip(axes, (rows.ms, rows.bytes / 1e6), ("ms a sentence, batch 1, one thread", "MB on disk")):
         _points(ax, rows, x)
         ax.set(xscale="log", xlabel=label)
-        for axis in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter): axis(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "125" else "")
+        for axis in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
+            axis(lambda v, _: f"{v:g}" if f"{v:e}"[0] in "125" else "")
     axes[0].set_ylabel(f"{metric_label(metric)} (dev, 95 % interval)")
     fig.suptitle(title)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=5, frameon=False)
@@ -170,5 +185,6 @@ def plot_widths(
     ax.axhline(100 * teacher, color="grey", lw=1.5, label="teacher")
     ax.set(xscale="log", xlabel="width factor W", ylabel=f"{metric_label(metric)} (dev, 95 % interval)")
     ax.set_xticks(rows.width, [f"{w:g}" for w in rows.width])
-    ax.minorticks_off(); ax.legend(loc="lower right")
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
     return ax

@@ -13,7 +13,8 @@ from fastai.basics import Callback
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from .core import KdError
-from .losses import attention_loss, attention_scores, derivative_loss, hint_loss, hooked, input_derivative, nst_loss
+from .losses import attention_loss, attention_scores, derivative_loss, hint_loss, hooked, input_derivative
+from .losses import nst_loss
 from .student import Student
 from .training import SentenceClassifier
 
@@ -33,7 +34,8 @@ class StateComparison:
         if not same or teacher.model_type != "bert":
             raise KdError("a state loss compares a BERT student with a BERT teacher on the same pieces")
         if len(ours.layer) > teacher.num_hidden_layers:
-            raise KdError(f"{len(ours.layer)} layers cannot follow the teacher's {teacher.num_hidden_layers}: a state loss needs as many or fewer")
+            raise KdError(
+                f"{len(ours.layer)} layers cannot follow the teacher's {teacher.num_hidden_layers}: a state loss needs as many or fewer")
 
     def places(self,
         model: nn.Module,         # gives logits
@@ -59,7 +61,8 @@ class StateComparison:
     def watching(self) -> Iterator[dict[str, Tensor]]:
         "Within the block the student's forward pass leaves its states behind."
         with hooked(**self.ours) as states, ExitStack() as stack:
-            if self.by_input: stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # fused kernels have no second derivative
+            if self.by_input:
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # fused kernels have no second derivative
             yield states
 
     def term(self, states: dict[str, Tensor], rows: Tensor) -> Tensor:
@@ -124,7 +127,8 @@ class DerivativeLoss(StateLoss):
         if student.embedding.tables[0].embedding_dim != self.teacher.model.config.hidden_size:
             raise KdError("the loss 'derivative' needs word vectors of the teacher's size")
 
-    def places(self, model, layers, tables): return {f"e{i}": table for i, table in enumerate(tables)} | {"logits": model}
+    def places(self, model, layers, tables):
+        return {f"e{i}": table for i, table in enumerate(tables)} | {"logits": model}
 
     def compare(self, s, t, lengths):
         classes = t["logits"].argmax(1)

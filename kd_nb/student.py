@@ -68,7 +68,8 @@ def to_onnx(
     logger.setLevel(logging.ERROR)  # else it says that torchvision is missing, which nothing here needs
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            return torch.onnx.export(model.eval(), example, dynamo=True, opset_version=18, verbose=False, **names).model_proto
+            return torch.onnx.export(
+                model.eval(), example, dynamo=True, opset_version=18, verbose=False, **names).model_proto
     finally: logger.setLevel(level)
 
 # %% ../nbs/05b_student.ipynb #stu-13
@@ -77,7 +78,8 @@ _CODERS = {Tokenizer: (lambda t: t.to_str(), Tokenizer.from_str)}  # how a token
 
 class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT):
     "A small classifier over word vectors; the base of all kinds."
-    def __init_subclass__(cls, **about): super().__init_subclass__(coders=_CODERS, **about)  # the mixin does not hand them down
+    def __init_subclass__(cls, **about):
+        super().__init_subclass__(coders=_CODERS, **about)  # the mixin does not hand them down
 
     kind = ""          # what `--student` calls it
     widths = WIDTHS    # those that it has
@@ -91,7 +93,8 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
         project: int | None = None,  # size of the word vectors after a trained linear layer; None: no such layer
     ):
         super().__init__()
-        if isinstance(tokenizer, str): tokenizer = Tokenizer.from_str(tokenizer)  # the mixin reads it only where it is annotated
+        if isinstance(tokenizer, str):
+            tokenizer = Tokenizer.from_str(tokenizer)  # the mixin reads it only where it is annotated
         self.tokenizer, self.labels, self.pad_id = tokenizer, labels, pad_id_of(tokenizer)
         self.embedding = WordVectors(vocab_size, embed_dim, mode, project)
 

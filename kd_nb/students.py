@@ -35,7 +35,8 @@ def make_student(
     "A student with the teacher's labels and, by default, its tokeniser and word vectors."
     make = STUDENTS[check_name(kind, STUDENTS, "student")]
     tokenizer, weight = vectors or word_vectors("wordpiece", teacher, [])
-    student = make(tokenizer=tokenizer, labels=teacher.labels, vocab_size=weight.shape[0], embed_dim=weight.shape[1], **sizes)
+    student = make(
+        tokenizer=tokenizer, labels=teacher.labels, vocab_size=weight.shape[0], embed_dim=weight.shape[1], **sizes)
     student.embedding.fill(weight)
     if copy: student.start_from(teacher)
     return student.to(next(teacher.parameters()).device).eval()

@@ -32,7 +32,8 @@ class Teacher(SentenceClassifier):
     "A Transformer with a classification head, its tokeniser and label names."
     def __init__(self, model, tokenizer, labels: list[str]):
         super().__init__()
-        if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token  # decoders often have none
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token  # decoders often have none
         model.config.pad_token_id = tokenizer.pad_token_id
         self.model, self.hf_tokenizer, self.labels = model, tokenizer, labels
         self.tokenizer, self.pad_id = tokenizer.backend_tokenizer, tokenizer.pad_token_id
@@ -54,7 +55,9 @@ def load_teacher(
 ) -> Teacher:          # on the device that `pick_device` names
     "Load a teacher; raises `KdError` if there is no such model or it has no safetensors weights."
     names = {} if labels is None else dict(enumerate(labels))
-    head = dict(id2label=names, label2id={label: i for i, label in names.items()}, ignore_mismatched_sizes=True) if names else {}
+    head = (
+        dict(id2label=names, label2id={label: i for i, label in names.items()}, ignore_mismatched_sizes=True)
+        if names else {})
     model, tokenizer = load_pretrained(name, AutoModelForSequenceClassification, "teacher", TEACHERS, **head)
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
     return Teacher(model, tokenizer, labels).to(pick_device()).eval()

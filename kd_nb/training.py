@@ -39,7 +39,8 @@ class Tokens:
 
     def pad(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         "Some sentences as `ids` int64[n, longest] and `lengths` int64[n]."
-        lengths = self.starts[rows + 1] - self.starts[rows]  # not self.lengths[rows]: a batch must not cost a pass over all
+        lengths = (
+            self.starts[rows + 1] - self.starts[rows])  # not self.lengths[rows]: a batch must not cost a pass over all
         column = torch.arange(int(lengths.max()))
         inside = column < lengths[:, None]
         ids = self.ids[torch.where(inside, self.starts[rows, None] + column, 0)].long()
@@ -60,7 +61,9 @@ def tokenise(
     tokenizer.enable_truncation(max_length)
     ids, lengths = [np.empty(0, np.int32)], [np.zeros(1, int)]
     for i in range(0, len(sentences), 5_000):
-        rows = [e.ids or [pad_id] for e in tokenizer.encode_batch_fast(list(sentences[i:i + 5_000]), add_special_tokens=special)]
+        rows = [
+            e.ids or [pad_id]
+            for e in tokenizer.encode_batch_fast(list(sentences[i : i + 5_000]), add_special_tokens=special)]
         ids.append(np.concatenate(rows).astype(np.int32))
         lengths.append(np.array([len(r) for r in rows]))
     return Tokens(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(np.concatenate(lengths).cumsum()), pad_id)
@@ -125,9 +128,13 @@ def count_parameters(
 
 class SentenceClassifier(Facts, torch.nn.Module):
     "A module with `forward(ids, lengths)` -> logits float[n, n_classes], and its `tokenizer`, `labels` and `pad_id`."
-    tokenizer: Tokenizer; labels: list[str]; pad_id: int = 0; special: bool = True
+    tokenizer: Tokenizer
+    labels: list[str]
+    pad_id: int = 0
+    special: bool = True
 
-    def tokenise(self, sentences: list[str]) -> Tokens: return tokenise(self.tokenizer, sentences, self.special, pad_id=self.pad_id)
+    def tokenise(self, sentences: list[str]) -> Tokens:
+        return tokenise(self.tokenizer, sentences, self.special, pad_id=self.pad_id)
 
     def logits(self,
         sentences: list[str] | Tokens,  # untokenised, or already tokenised by `tokenise`
@@ -184,7 +191,8 @@ def warmup_linear(
     decay: bool = True,   # fall after that; else stay
 ) -> Callable[[float], float]:  # learning rate at a share of training in [0, 1]
     "Linear warm-up to `lr`, then linear decay to 0, or none."
-    return combine_scheds([warmup_ratio, 1 - warmup_ratio], [SchedLin(0, lr), SchedLin(lr, 0) if decay else SchedNo(lr, lr)])
+    return combine_scheds(
+        [warmup_ratio, 1 - warmup_ratio], [SchedLin(0, lr), SchedLin(lr, 0) if decay else SchedNo(lr, lr)])
 
 # %% ../nbs/00a_training.ipynb #cell-032
 def save_state(
@@ -232,7 +240,8 @@ class CheckpointCallback(Callback):
         if self.training: self.total += self.learn.loss.detach()
     def after_validate(self):
         loss, score = float(self.total) / len(self.dls.train), self.score()
-        if not np.isfinite(loss): raise KdError(f"{self.label}: the loss is {loss} in epoch {self.epoch + 1}: lower the learning rate")
+        if not np.isfinite(loss):
+            raise KdError(f"{self.label}: the loss is {loss} in epoch {self.epoch + 1}: lower the learning rate")
         if score > max((row["score"] for row in self.log), default=-np.inf):
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.log.append(dict(epoch=self.epoch + 1, loss=loss, score=score, seconds=time.perf_counter() - self.start))
@@ -295,8 +304,10 @@ def fit(
     if state.exists():
         keeper.best, keeper.log = load_state(state, model, learn.opt.opt)
         print(f"{label}: continuing after epoch {len(keeper.log)}", flush=True)
-    try: learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
-    except KdError as e: raise KdError(str(e).split("\n\t", 1)[-1]) from e  # fastai puts a line of its own before the message
+    try:
+        learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
+    except KdError as e:
+        raise KdError(str(e).split("\n\t", 1)[-1]) from e  # fastai puts a line of its own before the message
     model.load_state_dict(keeper.best)
     model.eval()
     return pd.DataFrame(keeper.log)
@@ -316,11 +327,16 @@ def lr_range(
     class Curve(Callback):
         rows, mean = [], 0.
         def after_batch(self):
-            self.mean = 0.9 * self.mean + 0.1 * float(self.learn.loss.detach())  # fastai's own reading smooths more, over more steps
+            self.mean = 0.9 * self.mean + 0.1 * float(
+                self.learn.loss.detach())  # fastai's own reading smooths more, over more steps
             self.rows.append(dict(lr=self.opt.hypers[-1]["lr"], loss=self.mean / (1 - 0.9 ** (len(self.rows) + 1))))
-            if not np.isfinite(self.mean) or self.rows[-1]["loss"] > 4 * min(r["loss"] for r in self.rows): raise CancelFitException()
-    start, curve, epochs = {k: v.detach().clone() for k, v in model.state_dict().items()}, Curve(), -(-steps // len(batches))
-    Learner(DataLoaders(batches, []), model, loss_func=loss, default_cbs=False, opt_func=partial(OptimWrapper, **make_optimizer("adam", betas)),
+            if not np.isfinite(self.mean) or self.rows[-1]["loss"] > 4 * min(r["loss"] for r in self.rows):
+                raise CancelFitException()
+    start, curve, epochs = (
+        {k: v.detach().clone() for k, v in model.state_dict().items()}, Curve(), -(-steps // len(batches)))
+    Learner(
+        DataLoaders(batches, []), model, loss_func=loss, default_cbs=False,
+        opt_func=partial(OptimWrapper, **make_optimizer("adam", betas)),
         cbs=[TrainEvalCallback(), EpochSeed(seed), ParamScheduler({"lr": SchedExp(low, high)}), curve]).fit(epochs, lr=low)
     model.load_state_dict(start)
     return pd.DataFrame(curve.rows)
@@ -344,7 +360,9 @@ def plot_log(
     ax2.plot(*log.loc[log.score.idxmax(), ["epoch", "score"]], "o", color="C1", label="kept")
     ax2.grid(False)
     handles = [h for a in (ax, ax2) for h in a.get_legend_handles_labels()[0]]
-    ax.legend(handles, ["training loss", "selection score", "kept"], loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=3, frameon=False)
+    ax.legend(
+        handles, ["training loss", "selection score", "kept"], loc="upper center", bbox_to_anchor=(0.5, -0.18),
+        ncol=3, frameon=False)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax2.set_ylabel("selection score, %")
     ax.set(title=title, ylabel="training loss")

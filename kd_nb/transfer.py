@@ -23,8 +23,14 @@ def join_sentences(
 ) -> Dataset:             # `sentence`, `label` (int, -1 where there is none), `origin`
     "All sentences of a transfer set, the training part first."
     features = Features({"sentence": Value("string"), "label": Value("int64"), "origin": Value("string")})
-    parts = [Dataset.from_dict(dict(sentence=train["sentence"][:], label=train["label"][:], origin=["train"] * len(train)), features=features)]
-    for ds in augmented: parts.append(Dataset.from_dict(dict(sentence=ds["sentence"][:], label=[-1] * len(ds), origin=ds["origin"][:]), features=features))
+    parts = [
+        Dataset.from_dict(
+            dict(sentence=train["sentence"][:], label=train["label"][:], origin=["train"] * len(train)),
+            features=features)]
+    for ds in augmented:
+        parts.append(
+            Dataset.from_dict(
+                dict(sentence=ds["sentence"][:], label=[-1] * len(ds), origin=ds["origin"][:]), features=features))
     return concatenate_datasets(parts)
 
 # %% ../nbs/04_transfer.ipynb #cell-010
@@ -32,11 +38,14 @@ def teacher_key(
     teacher: SentenceClassifier,
 ) -> str:  # hexadecimal
     "A checksum of all that decides a teacher's logits."
-    tokenizer = json.loads(teacher.tokenizer.to_str()) | dict(truncation=None, padding=None)  # set anew by each call of `tokenise`
+    tokenizer = json.loads(teacher.tokenizer.to_str()) | dict(
+        truncation=None, padding=None)  # set anew by each call of `tokenise`
     config = teacher.model.config.to_dict() if hasattr(teacher, "model") else {}
     config = {k: v for k, v in config.items() if k not in ("_name_or_path", "transformers_version")}
     bf16 = fast_bf16(next(teacher.parameters()).device)
-    digest = hashlib.sha256(json.dumps([type(teacher).__name__, tokenizer, config, teacher.labels, bf16], sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(
+        json.dumps(
+            [type(teacher).__name__, tokenizer, config, teacher.labels, bf16], sort_keys=True, default=str).encode())
     for name, w in sorted(teacher.state_dict().items()):
         digest.update(name.encode())
         digest.update(w.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
@@ -52,7 +61,8 @@ class LabelCache:
             self.db = sqlite3.connect(self.path, timeout=600)
             with self.db: self.db.execute("CREATE TABLE IF NOT EXISTS logits (text BLOB PRIMARY KEY, logits BLOB) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as e:
-            raise KdError(f"the cache of teacher labels {self.path} cannot be used ({e}): delete that file, or set XDG_CACHE_HOME to another folder") from e
+            raise KdError(
+                f"the cache of teacher labels {self.path} cannot be used ({e}): delete that file, or set XDG_CACHE_HOME to another folder") from e
 
     @staticmethod
     def key(sentence: str) -> bytes: return hashlib.blake2b(sentence.encode(), digest_size=16).digest()
@@ -100,10 +110,11 @@ def even_shards(
 # %% ../nbs/04_transfer.ipynb #cell-020
 def label_sentences(
     teacher: SentenceClassifier,  # fine-tuned
-    sentences: Dataset,           # n rows of `sentence`, `label` and `origin`, see `join_sentences`
-    work: str | Path,             # finished shards wait here; those found are not made again
-    shard_size: int = 2_000,      # sentences at most
-) -> Dataset:                     # a transfer set: `sentence`, `label`, `origin`, `logits` (float32[n_classes]), in the order of `sentences`
+    sentences: Dataset,  # n rows of `sentence`, `label` and `origin`, see `join_sentences`
+    work: str | Path,  # finished shards wait here; those found are not made again
+    shard_size: int = 2_000,  # sentences at most
+) -> (
+    Dataset):  # a transfer set: `sentence`, `label`, `origin`, `logits` (float32[n_classes]), in the order of `sentences`
     "Label sentences with the teacher's logits, shard by shard; all processes share the work."
     state, work = processes(), Path(work)
     cache = LabelCache(cache_folder("labels", f"{teacher_key(teacher)}.sqlite"))
@@ -114,7 +125,8 @@ def label_sentences(
     unit = "sentences" if state.num_processes == 1 else "sentences by this process"
     for i in progress(mine, "teacher labels", unit, len(shards[0]), sum(len(shards[i]) for i in mine)):
         rows = sentences.select(shards[i])[:]
-        labelled = Dataset.from_dict(rows | dict(logits=cached_logits(teacher, rows["sentence"], cache)), features=features)
+        labelled = Dataset.from_dict(
+            rows | dict(logits=cached_logits(teacher, rows["sentence"], cache)), features=features)
         with atomic(path(i)) as part: labelled.save_to_disk(part)
     state.wait_for_everyone()
     return concatenate_datasets([load_from_disk(path(i)) for i in range(len(shards))])
@@ -143,7 +155,8 @@ def plot_labels(
                  element="step", fill=False, bins=25, binrange=(0, 1))
     axes[0].set(xlabel="teacher's confidence", ylabel="% of sentences", title="confidence")
     share = 100 * pd.crosstab(rows.pred, rows.origin, normalize="columns").reindex(range(len(labels)), fill_value=0)
-    for origin in share.columns.drop("train"): axes[1].scatter(share["train"], share[origin], s=18, label=origin, color=colours[origin])
+    for origin in share.columns.drop("train"):
+        axes[1].scatter(share["train"], share[origin], s=18, label=origin, color=colours[origin])
     if len(labels) <= 8: _name_points(axes[1], share["train"], share.drop(columns="train").max(axis=1), labels)
     low, high = share.to_numpy().min(), share.to_numpy().max()
     ends = low - 0.05 * high, 1.05 * high
@@ -158,7 +171,9 @@ def _name_points(ax, xs, ys, names):
     "Write the names of points beside them, away from the middle, so that neighbours do not overprint each other."
     for x, y, name in zip(xs, ys, names):
         left = x < np.mean(xs)
-        ax.annotate(name, (x, y), (-7 if left else 7, 0), textcoords="offset points", ha="right" if left else "left", va="center")
+        ax.annotate(
+            name, (x, y), (-7 if left else 7, 0), textcoords="offset points", ha="right" if left else "left",
+            va="center")
 
 # %% ../nbs/04_transfer.ipynb #cell-037
 def plot_curve(

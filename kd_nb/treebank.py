@@ -41,9 +41,13 @@ def read_conllu(
         if line.startswith("#"): continue
         if line.strip():
             fields = line.rstrip("\r").split("\t")
-            if len(fields) != 10: raise KdError(f"{path}, line {i}: {len(fields)} columns, but CoNLL-U has ten, with tabs between")
-            if fields[0].isdecimal(): rows.append((i, fields))  # not 3-4, which spans words, nor 8.1, which is not there
-        elif rows: sentences.append(_parse(path, rows)); rows = []
+            if len(fields) != 10:
+                raise KdError(f"{path}, line {i}: {len(fields)} columns, but CoNLL-U has ten, with tabs between")
+            if fields[0].isdecimal():
+                rows.append((i, fields))  # not 3-4, which spans words, nor 8.1, which is not there
+        elif rows:
+            sentences.append(_parse(path, rows))
+            rows = []
     if not sentences: raise KdError(f"{path}: holds no sentences")
     return sentences
 
@@ -54,11 +58,17 @@ def _parse(path: Path, rows: list[tuple[int, list[str]]]) -> Parse:
         if number != str(k + 1): raise KdError(f"{path}, line {i}: word {number} where word {k + 1} is due")
         if not head.isdecimal() or int(head) > len(rows) or int(head) == k + 1:
             raise KdError(f"{path}, line {i}: '{head}' is not the number of another word of the sentence, nor 0")
-        words.append(Word(form, pos, dict(f.split("=", 1) for f in feats.split("|") if "=" in f), int(head) - 1, rel.split(":")[0].lower()))
+        words.append(
+            Word(
+                form, pos, dict(f.split("=", 1) for f in feats.split("|") if "=" in f), int(head) - 1,
+                rel.split(":")[0].lower()))
     if sum(w.head == -1 for w in words) == 1:
         for k, (i, _) in enumerate(rows):
-            if _steps(words, k) > len(words): raise KdError(f"{path}, line {i}: the heads of this word lead in a circle, not to the root")
-    else: raise KdError(f"{path}, line {rows[0][0]}: the sentence has {sum(w.head == -1 for w in words)} roots instead of one")
+            if _steps(words, k) > len(words):
+                raise KdError(f"{path}, line {i}: the heads of this word lead in a circle, not to the root")
+    else:
+        raise KdError(
+            f"{path}, line {rows[0][0]}: the sentence has {sum(w.head == -1 for w in words)} roots instead of one")
     return words
 
 # %% ../nbs/07b_treebank.ipynb #cell-008
@@ -78,11 +88,17 @@ def parse_with_spacy(
     "Parse sentences with spaCy; raises `KdError` if there is no such pipeline or it does not parse."
     try: import spacy
     except ImportError as e: raise KdError("spaCy is not installed: pip install spacy") from e
-    try: nlp = spacy.load(pipeline)
+    try:
+        nlp = spacy.load(pipeline)
     except (OSError, ValueError) as e:
-        raise KdError(f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), or name its folder") from e
-    needed = [c for c in ("parser", "morphologizer") if c not in nlp.pipe_names and not (c == "morphologizer" and "attribute_ruler" in nlp.pipe_names)]
-    if needed: raise KdError(f"spaCy pipeline '{pipeline}' has no {' and no '.join(needed)}; it has: {', '.join(nlp.pipe_names) or 'nothing'}")
+        raise KdError(
+            f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), or name its folder") from e
+    needed = [
+        c for c in ("parser", "morphologizer")
+        if c not in nlp.pipe_names and not (c == "morphologizer" and "attribute_ruler" in nlp.pipe_names)]
+    if needed:
+        raise KdError(
+            f"spaCy pipeline '{pipeline}' has no {' and no '.join(needed)}; it has: {', '.join(nlp.pipe_names) or 'nothing'}")
     docs = progress(range(len(sentences)), "parsing", "sentences")
     lines = (" ".join(s.split()) for s in sentences)  # spaCy makes tokens of further spaces
     return [[_word(t, s.start) for t in s] for _, doc in zip(docs, nlp.pipe(lines)) for s in doc.sents]
@@ -93,7 +109,8 @@ def _word(token, start: int) -> Word:
     return Word(token.text, token.pos_, token.morph.to_dict(), head, SPACY.get(rel, rel.split(":")[0].lower()))
 
 # %% ../nbs/07b_treebank.ipynb #cell-014
-def _children(parse: Parse, head: int, *rels: str) -> list[int]: return [i for i, w in enumerate(parse) if w.head == head and (not rels or w.rel in rels)]
+def _children(parse: Parse, head: int, *rels: str) -> list[int]:
+    return [i for i, w in enumerate(parse) if w.head == head and (not rels or w.rel in rels)]
 def _root(parse: Parse) -> int: return next(i for i, w in enumerate(parse) if w.head == -1)
 def _forms(parse: Parse) -> list[str]: return [w.form for w in parse]
 
@@ -113,7 +130,9 @@ def depth(parse, rng):
 def top_constituents(parse, rng):
     "Relations of the root's dependents, in order."
     root = _root(parse)
-    return "_".join("root" if i == root else parse[i].rel for i in sorted([root, *_children(parse, root)])), _forms(parse), None
+    return (
+        "_".join("root" if i == root else parse[i].rel for i in sorted([root, *_children(parse, root)])),
+        _forms(parse), None)
 
 # %% ../nbs/07b_treebank.ipynb #cell-015
 def bigram_shift(parse, rng):
@@ -147,7 +166,8 @@ def coordination_inversion(parse, rng):
     "Do the two clauses stand in their order, or have they been swapped?"
     root, cc = _root(parse), [i for i, w in enumerate(parse) if w.rel == "cc"]
     second = [i for i in _children(parse, root, "conj") if _children(parse, i, "nsubj")]
-    if len(cc) != 1 or len(second) != 1 or not _children(parse, root, "nsubj") or not root < cc[0] < second[0]: return None
+    if len(cc) != 1 or len(second) != 1 or not _children(parse, root, "nsubj") or not root < cc[0] < second[0]:
+        return None
     words, end = _forms(parse), len(parse) - (parse[-1].pos == "PUNCT")
     if rng.random() < 0.5: return "O", words, None
     first = words[:cc[0] - (parse[cc[0] - 1].pos == "PUNCT")]
@@ -155,8 +175,16 @@ def coordination_inversion(parse, rng):
     return "I", words[cc[0] + 1:end] + words[len(first):cc[0] + 1] + [start, *first[1:]] + words[end:], None
 
 READINGS = {  # WordContent needs all sentences: see `_words`
-    "Length": length, "WordContent": None, "Depth": depth, "TopConstituents": top_constituents, "BigramShift": bigram_shift,
-    "Tense": tense, "SubjNumber": _number("nsubj"), "ObjNumber": _number("obj"), "CoordinationInversion": coordination_inversion}
+    "Length": length,
+    "WordContent": None,
+    "Depth": depth,
+    "TopConstituents": top_constituents,
+    "BigramShift": bigram_shift,
+    "Tense": tense,
+    "SubjNumber": _number("nsubj"),
+    "ObjNumber": _number("obj"),
+    "CoordinationInversion": coordination_inversion,
+}
 
 # %% ../nbs/07b_treebank.ipynb #cell-019
 def _words(parses: list[Parse]) -> Iterator[tuple]:
@@ -182,19 +210,25 @@ def even(
     rows, seen = list(rows), set()
     counts = Counter(r[0] for r in rows).most_common(most_labels - other)
     fewest = min(1 - other, len(counts) - 1)  # two labels at least, but OTHER may be the second
-    most = max(range(max(0, fewest), len(counts)), key=lambda k: (k + 1) * counts[k][1], default=0)  # what leaves most sentences
+    most = max(
+        range(max(0, fewest), len(counts)), key=lambda k: (k + 1) * counts[k][1], default=0)  # what leaves most sentences
     keep = [label for label, _ in counts[:most + 1]]
     pools = {s: defaultdict(list) for s in SPLITS}
     for label, tokens, carrier in rows:
         if label not in keep and not other: continue
         line = text(tokens)
-        if line.lower() not in seen: pools[_part(carrier or line.lower())][label if label in keep else "OTHER"].append(line)
+        if line.lower() not in seen:
+            pools[_part(carrier or line.lower())][label if label in keep else "OTHER"].append(line)
         seen.add(line.lower())
     enough = lambda label: all(len(pools[s][label]) >= n for s, n in zip(SPLITS, (5, 1, 1)))
     labels = [label for label in (*keep, *["OTHER"] * other) if enough(label)]
     if len(labels) < 2: return pd.DataFrame(columns=["split", "label", "sentence"])
-    each = {s: min(max(1, size // len(labels)), *(len(pools[s][label]) for label in labels)) for s, size in zip(SPLITS, sizes)}
-    out = [(s, label, line) for s in SPLITS for label in labels for line in random.Random(label).sample(pools[s][label], each[s])]
+    each = {
+        s: min(max(1, size // len(labels)), *(len(pools[s][label]) for label in labels))
+        for s, size in zip(SPLITS, sizes)}
+    out = [
+        (s, label, line) for s in SPLITS for label in labels
+        for line in random.Random(label).sample(pools[s][label], each[s])]
     return pd.DataFrame(out, columns=["split", "label", "sentence"])
 
 # %% ../nbs/07b_treebank.ipynb #cell-020
@@ -208,7 +242,9 @@ def treebank_suite(
     for task, read in READINGS.items():
         rng = random.Random(f"{task} {seed}")
         rows = _words(parses) if read is None else filter(None, (read(p, rng) for p in parses))
-        table = even(rows, sizes, {"WordContent": 100, "Depth": 8, "TopConstituents": 20}.get(task, 6), other=task == "TopConstituents")
+        table = even(
+            rows, sizes, {"WordContent": 100, "Depth": 8, "TopConstituents": 20}.get(task, 6),
+            other=task == "TopConstituents")
         if len(table): suite[task] = table
         else: print(f"{task}: too few sentences of two labels at least; left out", flush=True)
     if not suite: raise KdError(f"{len(parses):,} parsed sentences are too few for any probing task")

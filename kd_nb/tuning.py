@@ -66,7 +66,9 @@ def open_base(
     settings, kinds = run.settings, run.settings.students
     if settings.assistant:
         raise KdError(f"run '{run.folder}' has an assistant between teacher and student: tune on a run without one")
-    if settings.state_loss: raise KdError(f"run '{run.folder}' has a state loss, which not all students can take: tune on a run without one")
+    if settings.state_loss:
+        raise KdError(
+            f"run '{run.folder}' has a state loss, which not all students can take: tune on a run without one")
     student = check_name(student or kinds[0], STUDENTS, "student")
     name = name or student
     if name in (".", "..") or Path(name).name != name:
@@ -121,7 +123,8 @@ def time_of(base: Base, config: dict, student: SentenceClassifier) -> float:
     path, key = base.home/"times.json", architecture_of(config, student)
     with base.lock("times"):
         times = read_json(path) if path.exists() else {}
-        if key not in times: write_json(path, times | {key: fastest(student, base.task.splits["select"]["sentence"][:])})
+        if key not in times:
+            write_json(path, times | {key: fastest(student, base.task.splits["select"]["sentence"][:])})
         return read_json(path)[key]
 
 # %% ../nbs/11_tuning.ipynb #say-01
@@ -135,10 +138,11 @@ def say(changes: dict) -> str:
 # %% ../nbs/11_tuning.ipynb #cell-009
 def run_trial(
     base: Base,
-    changes: dict,   # settings that differ from `base.settings`
-    after_epoch: Callable | None = None,  # see `kd_nb.training.fit`; what it raises ends the trial, which can be continued
+    changes: dict,  # settings that differ from `base.settings`
+    after_epoch: Callable
+    | None = None,  # see `kd_nb.training.fit`; what it raises ends the trial, which can be continued
     wait: float = -1,  # seconds to wait for another process that is at it; below 0: as long as it takes
-) -> dict:           # `trial` (its name), its settings, `score` of the kept epoch with `low` and `high`, `ms` a sentence, `megabytes`, ...
+) -> dict:  # `trial` (its name), its settings, `score` of the kept epoch with `low` and `high`, `ms` a sentence, `megabytes`, ...
     "Train a student, or read what came of it before; raises `Timeout` if another process is at it."
     config = config_of(base, changes)
     folder = base.home/name_of(config)
@@ -168,7 +172,11 @@ def measure_trial(base: Base, config: dict, student: SentenceClassifier) -> dict
     gold, pred = np.array(select["label"][:]), student.logits(select["sentence"][:]).argmax(1)
     low, high = interval(base.task.metric, gold, pred)
     size = count_parameters(student)
-    return dict(score=score(base.task.metric, gold, pred), low=low, high=high, ms=time_of(base, config, student), megabytes=4e-6 * size["parameters"]) | size
+    return (
+        dict(
+            score=score(base.task.metric, gold, pred), low=low, high=high, ms=time_of(base, config, student),
+            megabytes=4e-6 * size["parameters"])
+        | size)
 
 # %% ../nbs/11_tuning.ipynb #cell-014
 def run_trials(
@@ -187,7 +195,8 @@ def run_trials(
 
 def read_trials(
     home: Path,  # `tuning/<study>` of a run
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # a row a finished trial, see `run_trial`; a row an epoch of any trial: `trial, epoch, loss, score`
+) -> tuple[
+    pd.DataFrame, pd.DataFrame]:  # a row a finished trial, see `run_trial`; a row an epoch of any trial: `trial, epoch, loss, score`
     "What a study has so far."
     trials = pd.DataFrame([read_json(p) for p in sorted(home.glob("*/trial.json"))])
     patterns = ("*/.work/*/log.csv", "*/students/*/log.csv")
@@ -239,14 +248,16 @@ def range_test(
 def measure_range(base: Base, config: dict, steps: int = 100) -> pd.DataFrame:
     "A range test of the student with this config on so many batches, or on the transfer set if it has fewer."
     torch.manual_seed(config["seed"])
-    recipe, size = config["recipes"][base.kind], STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher)
+    recipe, size = (
+        config["recipes"][base.kind], STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher))
     vectors = word_vectors(config["embeddings"], base.teacher, base.transfer["sentence"][:], config["seed"])
     student = make_student(base.teacher, base.kind, vectors, **dict(mode=config["mode"]) | size)
     n = min(len(base.transfer), steps * config["batch_size"])
     some = base.transfer.select(torch.randperm(len(base.transfer))[:n].sort().values.numpy())
     with only_rows(student.embedding.tables, student.tokenise(some["sentence"][:])) as (tokens,):
         batches = Batches(tokens, *targets(some), batch_size=config["batch_size"])
-        return lr_range(student, batches, loss_of(config), steps=steps, betas=tuple(recipe["betas"]), seed=config["seed"])
+        return lr_range(
+            student, batches, loss_of(config), steps=steps, betas=tuple(recipe["betas"]), seed=config["seed"])
 
 def careful(
     base: Base,
@@ -274,8 +285,12 @@ def explore(
         rows = run_trials(base, given)
         best = max(range(len(rows)), key=lambda i: rows[i]["score"])
         kept = given[best]
-        texts = [(say(v) or "as before") + (f", lr {g['lr']:.2g} by range test" if g != a else "") for v, a, g in zip(values, asked, given)]
-        table += [dict(step=step, value=t, trial=r["trial"], score=r["score"], best=i == best) for i, (t, r) in enumerate(zip(texts, rows))]
+        texts = [
+            (say(v) or "as before") + (f", lr {g['lr']:.2g} by range test" if g != a else "")
+            for v, a, g in zip(values, asked, given)]
+        table += [
+            dict(step=step, value=t, trial=r["trial"], score=r["score"], best=i == best)
+            for i, (t, r) in enumerate(zip(texts, rows))]
         print(f"{step}: {texts[best]} is best, selection {100 * rows[best]['score']:.1f}", flush=True)
     return pd.DataFrame(table)
 
@@ -283,8 +298,10 @@ def check_steps(base: Base, steps: dict[str, list[dict]]):
     "Raise `KdError` for values that this student cannot have, before anything is trained."
     for step, values in steps.items():
         for changes in values:
-            try: config_of(base, changes)
-            except KdError as e: raise KdError(f"step '{step}', {say(changes)}: {e}; or name other steps with --steps") from e
+            try:
+                config_of(base, changes)
+            except KdError as e:
+                raise KdError(f"step '{step}', {say(changes)}: {e}; or name other steps with --steps") from e
 
 # %% ../nbs/11_tuning.ipynb #cell-028
 def suggest(
@@ -314,7 +331,9 @@ def hopeless(
 ) -> bool:
     "Is the best score so far below the median of trials that are no larger at this epoch?"
     n = len(scores)
-    there = [t.user_attrs.get("scores", []) for t in others if t.state == TrialState.COMPLETE and no_larger(t.params, params)]
+    there = [
+        t.user_attrs.get("scores", []) for t in others
+        if t.state == TrialState.COMPLETE and no_larger(t.params, params)]
     there = [s[n - 1] for s in there if len(s) >= n]
     return n > warmup and len(there) >= startup and max(scores) < median(there)
 
@@ -329,13 +348,18 @@ PROPOSED = ("lr", "batch_size", "warmup_ratio", *ARCHITECTURE)
 def open_study(base: Base) -> optuna.Study:
     "The Optuna study of a base, in `journal.log`: maximise the score, minimise milliseconds and megabytes; raises `KdError`."
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # we say ourselves what comes out
-    fixed = {k: v for k, v in identity(config_of(base, {})).items() if k not in (*PROPOSED, "recipes", "embeddings_digest")}
+    fixed = {
+        k: v for k, v in identity(config_of(base, {})).items()
+        if k not in (*PROPOSED, "recipes", "embeddings_digest")}
     base.home.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(study_name="joint", storage=JournalStorage(JournalFileBackend(str(base.home/"journal.log"))),
+    study = optuna.create_study(
+        study_name="joint", storage=JournalStorage(JournalFileBackend(str(base.home / "journal.log"))),
         directions=["maximize", "minimize", "minimize"], load_if_exists=True)
     before = study.user_attrs.get("fixed") or fixed
     differ = [f"{k}: {before.get(k)!r} -> {v!r}" for k, v in fixed.items() if before.get(k) != v]
-    if differ: raise KdError(f"the search in '{base.home}' was begun with other settings ({'; '.join(differ)}): give this one another --name")
+    if differ:
+        raise KdError(
+            f"the search in '{base.home}' was begun with other settings ({'; '.join(differ)}): give this one another --name")
     study.set_user_attr("fixed", fixed)
     return study
 
@@ -358,7 +382,8 @@ def revive(
 def settle(base: Base, study: optuna.Study, t: FrozenTrial):
     "End an Optuna trial of which nobody will hear again."
     name = t.user_attrs.get("trial")
-    if name and (base.home/name/"trial.json").exists(): return study.tell(t.number, results_of(read_json(base.home/name/"trial.json")))
+    if name and (base.home / name / "trial.json").exists():
+        return study.tell(t.number, results_of(read_json(base.home / name / "trial.json")))
     study.tell(t.number, state=TrialState.FAIL)
     if name is None: return  # nothing of it is known
     study.enqueue_trial(t.params)
@@ -378,9 +403,12 @@ def search(
         study.sampler = optuna.samplers.TPESampler(seed=(1000 * base.settings.seed + n) % 2**32, constant_liar=True)
         number = attempt(base, study)
         t = study.trials[number]
-        what = "selection {:.1f}, {:.2f} ms, {:.0f} MB".format(100 * t.values[0], *t.values[1:]) if t.values else "stopped early"
+        what = (
+            "selection {:.1f}, {:.2f} ms, {:.0f} MB".format(100 * t.values[0], *t.values[1:]) if t.values
+            else "stopped early")
         print(f"{n + 1} of {n_trials}: {t.user_attrs['trial']}, {what}", flush=True)
-    if left := count(TrialState.RUNNING): print(f"other processes are still at {left} of the {n_trials} trials", flush=True)
+    if left := count(TrialState.RUNNING):
+        print(f"other processes are still at {left} of the {n_trials} trials", flush=True)
     return study
 
 def attempt(base: Base, study: optuna.Study) -> int:  # the Optuna trial's number
@@ -398,12 +426,14 @@ def run_proposal(base: Base, study: optuna.Study, trial: optuna.Trial) -> dict: 
     "Train the student that is proposed, unless others show that it is hopeless."
     changes = careful(base, suggest(trial, base.kind))
     config = config_of(base, changes)
-    trial.set_user_attr("settings", described(config)); trial.set_user_attr("trial", name_of(config))
+    trial.set_user_attr("settings", described(config))
+    trial.set_user_attr("trial", name_of(config))
     def after_epoch(log):
         scores = [r["score"] for r in log]
         trial.set_user_attr("scores", scores)
         others = study.get_trials(deepcopy=False)
-        if len(log) < config["epochs"] and hopeless(scores, trial.params, others): raise optuna.TrialPruned("behind the median of students no larger")
+        if len(log) < config["epochs"] and hopeless(scores, trial.params, others):
+            raise optuna.TrialPruned("behind the median of students no larger")
     row = run_trial(base, changes, after_epoch)
     log = pd.read_csv(base.home/row["trial"]/"students"/base.kind/"log.csv")
     trial.set_user_attr("scores", log.score.tolist())  # of a trial that was found, too
@@ -415,7 +445,9 @@ def study_table(base: Base, study: optuna.Study) -> pd.DataFrame:
     front, rows = {t.number for t in study.best_trials}, []
     for t in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
         name, scores = t.user_attrs["trial"], t.user_attrs.get("scores", [])
-        row = dict(number=t.number, state="finished" if t.state == TrialState.COMPLETE else "stopped early", trial=name, front=t.number in front)
+        row = dict(
+            number=t.number, state="finished" if t.state == TrialState.COMPLETE else "stopped early",
+            trial=name, front=t.number in front)
         if t.state == TrialState.COMPLETE: rest = read_json(base.home/name/"trial.json")
         else: rest = dict(student=base.kind, score=max(scores)) | t.user_attrs["settings"]
         rows.append(row | dict(epochs_run=len(scores) or rest["epochs"]) | rest)
@@ -437,7 +469,9 @@ def plot_curves(
     dashes = ["-"] if ordered else ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
     for i, r in enumerate(rows.itertuples()):
         log = curves[curves.trial == r.trial]
-        ax.plot(log.epoch, 100 * log.score, ls=dashes[i % len(dashes)], color=colours[i], lw=3 if r.best else 1.4, label=r.value + " (best)" * r.best)
+        ax.plot(
+            log.epoch, 100 * log.score, ls=dashes[i % len(dashes)], color=colours[i], lw=3 if r.best else 1.4,
+            label=r.value + " (best)" * r.best)
         top = log.loc[log.score.idxmax()]
         if r.best: ax.plot(top.epoch, 100 * top.score, "o", color="black", ms=7, zorder=3)
     ax.legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, title=step, handlelength=3)
@@ -456,9 +490,11 @@ def plot_sizes(
     axes = plt.subplots(1, 2, figsize=(9, 0.5 * len(widths) + 1.4))[1]
     titles = f"selection {metric_label(metric)}", "ms a sentence, batch 1, 1 thread"
     for ax, column, title, fmt, colours in zip(axes, ("score", "ms"), titles, (".1f", ".2f"), ("viridis", "viridis_r")):
-        grid = trials.pivot_table(index="width", columns="layers", values=column).reindex(widths) * (100 if column == "score" else 1)
+        grid = trials.pivot_table(index="width", columns="layers", values=column).reindex(widths) * (
+            100 if column == "score" else 1)
         sns.heatmap(grid, annot=True, fmt=fmt, cmap=colours, cbar=False, ax=ax, linewidths=1)
-        ax.set(title=title, ylabel="width, as a factor", xlabel="layers"); ax.tick_params(axis="y", rotation=0)
+        ax.set(title=title, ylabel="width, as a factor", xlabel="layers")
+        ax.tick_params(axis="y", rotation=0)
     axes[0].figure.tight_layout()
     return axes
 
@@ -474,11 +510,16 @@ def plot_front(
     area = 300 / done.megabytes.max()
     for front, colour, label in ((True, "C0", "on the front"), (False, "C1", "another is at least as good in all")):
         part = done[done.front == front]
-        ax.scatter(part.ms, 100 * part.score, 20 + area * part.megabytes, color=colour, alpha=0.75, edgecolor="white", label=label)
-    for r in done[done.front].itertuples(): ax.annotate(f"{r.width} × {r.layers}", (r.ms, 100 * r.score), (7, 5), textcoords="offset points", size=8)
-    for mb in sorted({round(m) for m in done.megabytes.quantile([0, 0.5, 1])}): ax.scatter([], [], 20 + area * mb, color="grey", alpha=0.75, label=f"{mb} MB")
+        ax.scatter(
+            part.ms, 100 * part.score, 20 + area * part.megabytes, color=colour, alpha=0.75, edgecolor="white",
+            label=label)
+    for r in done[done.front].itertuples():
+        ax.annotate(f"{r.width} × {r.layers}", (r.ms, 100 * r.score), (7, 5), textcoords="offset points", size=8)
+    for mb in sorted({round(m) for m in done.megabytes.quantile([0, 0.5, 1])}):
+        ax.scatter([], [], 20 + area * mb, color="grey", alpha=0.75, label=f"{mb} MB")
     ax.set(xscale="log", xlabel="ms a sentence, batch 1, 1 thread", ylabel=f"selection {metric_label(metric)}")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7))); ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     legend = ax.legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, labelspacing=0.8)
     for dot in legend.legend_handles[:2]: dot.set_sizes([60])
@@ -503,10 +544,12 @@ def _tune_steps(base: Base, steps: dict) -> str:  # the trial that is kept
     show(tuning_table(table), f"{base.task.name}, {base.kind}: {_on_selection(base)}")
     return table.trial[table.best].iloc[-1]
 
-def _tune_jointly(base: Base, n_trials: int) -> str | None:  # the trial with the highest score; None: none has ended yet
+def _tune_jointly(
+    base: Base, n_trials: int) -> str | None:  # the trial with the highest score; None: none has ended yet
     "All parameters at once: `joint.csv`, the front as a figure and as a table on the screen."
     table = study_table(base, search(base, n_trials))
-    if not (table.state == "finished").any(): return print("no trial has ended yet: the processes that are at them will show the result")
+    if not (table.state == "finished").any():
+        return print("no trial has ended yet: the processes that are at them will show the result")
     with atomic(base.home/"joint.csv") as part: table.to_csv(part, index=False)
     save_figure(base.run/"figures"/f"tuning-{base.home.name}-front.png", lambda: plot_front(table, base.task.metric))
     stopped = (table.state == "stopped early").sum()
@@ -525,7 +568,8 @@ def tune(
     # search all parameters at once instead, with so many trials, and show what nothing beats in score, time and size
     trials: int | None = None,
     epochs: int | None = None,  # of each trial; those of a run where not given
-    name: str | None = None,  # of the folder in tuning/; the student's where not given, with -joint behind it for --trials
+    name: str
+    | None = None,  # of the folder in tuning/; the student's where not given, with -joint behind it for --trials
     data: Path | None = None,  # where the run's data file is now, if it has moved
 ):
     """Look for a better student: learning rate, schedule, batch size, word vectors, width and depth. Dev and test are not looked at.

@@ -27,7 +27,8 @@ class WordVectors(nn.Module):
         project: int | None = None,  # size after a trained linear layer; None: no such layer
     ):
         super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(vocab_size, embed_dim) for _ in MODES[check_name(mode, MODES, "embedding mode")])
+        self.tables = nn.ModuleList(
+            nn.Embedding(vocab_size, embed_dim) for _ in MODES[check_name(mode, MODES, "embedding mode")])
         for table, trained in zip(self.tables, MODES[mode]): table.weight.requires_grad_(trained)
         self.dim = project or embed_dim * len(self.tables)
         self.project = nn.Linear(embed_dim * len(self.tables), project) if project else nn.Identity()
@@ -44,10 +45,13 @@ def word_tokenizer(
 ) -> Tokenizer:            # a row for each word, the commonest first, after [PAD], [UNK], [CLS] and [SEP]
     "A tokeniser of whole lower-case words, split as BERT splits before it cuts words into pieces."
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordLevelTrainer(vocab_size=10**9, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    tokenizer.normalizer, tokenizer.pre_tokenizer = (
+        normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer())
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=10**9, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
     tokenizer.train_from_iterator(sentences, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     return tokenizer
 
 # %% ../nbs/05a_vectors.ipynb #vec-11
@@ -71,17 +75,20 @@ def vectors_of_teacher(
 
 # %% ../nbs/05a_vectors.ipynb #vec-12
 def read_vectors(
-    path: str | Path,  # word2vec or fastText text (.vec, .txt), GloVe text (no first line of sizes), or word2vec binary (.bin)
+    path: str
+    | Path,  # word2vec or fastText text (.vec, .txt), GloVe text (no first line of sizes), or word2vec binary (.bin)
     words: list[str],  # whose vectors are wanted, one row each, in this order
-    seed: int = 0,     # of the noise
-) -> Tensor:           # float[n_words, embed_dim]; words that the file lacks are uniform in ±0.25
+    seed: int = 0,  # of the noise
+) -> Tensor:  # float[n_words, embed_dim]; words that the file lacks are uniform in ±0.25
     "Word vectors from a file, through gensim; raises `KdError` if it cannot be read or knows none of the words."
     from gensim.models import KeyedVectors
     binary = Path(path).suffix == ".bin"
     try:
         with open(path, "rb") as f: no_header = not binary and len(f.readline().split()) != 2
         file = KeyedVectors.load_word2vec_format(str(path), binary=binary, no_header=no_header)
-    except Exception as e: raise KdError(f"{path}: no word vectors in word2vec, GloVe or fastText format ({type(e).__name__}: {e})") from e
+    except Exception as e:
+        raise KdError(
+            f"{path}: no word vectors in word2vec, GloVe or fastText format ({type(e).__name__}: {e})") from e
     table = np.random.default_rng(seed).uniform(-0.25, 0.25, (len(words), file.vector_size)).astype(np.float32)
     known = [i for i, w in enumerate(words) if w in file]
     if not known: raise KdError(f"{path}: knows none of the {len(words):,} words of the transfer set")
@@ -100,11 +107,14 @@ def check_embeddings(source: str, mode: str | None = None) -> str:
     "The mode for a source of word vectors; raises `KdError` where there is no such source, or mode."
     if source not in EMBEDDINGS and not Path(source).is_file():
         if Path(source).suffix:
-            raise KdError(f"no such file of word vectors: {source}; --embeddings takes one, or one of: {', '.join(EMBEDDINGS)}")
+            raise KdError(
+                f"no such file of word vectors: {source}; --embeddings takes one, or one of: {', '.join(EMBEDDINGS)}")
         check_name(source, EMBEDDINGS, "embeddings")
     if source == "scratch" and mode not in (None, "non-static"):
         raise KdError(f"--embeddings scratch: random vectors must be trained, so --mode {mode} is of no use")
-    return check_name(mode, MODES, "embedding mode") if mode else "non-static" if source == "scratch" else "multichannel"
+    return (
+        check_name(mode, MODES, "embedding mode") if mode else "non-static" if source == "scratch"
+        else "multichannel")
 
 def word_vectors(
     source: str,                  # a name in `EMBEDDINGS`, or a file, see `read_vectors`
@@ -115,10 +125,12 @@ def word_vectors(
     "A tokeniser and the table that it numbers."
     weight = teacher.model.get_input_embeddings().weight.detach().to("cpu", copy=True)
     if source == "wordpiece": return teacher.tokenizer, weight
-    if source == "scratch": return teacher.tokenizer, weight.uniform_(-0.25, 0.25, generator=torch.Generator().manual_seed(seed))
+    if source == "scratch":
+        return teacher.tokenizer, weight.uniform_(-0.25, 0.25, generator=torch.Generator().manual_seed(seed))
     tokenizer = word_tokenizer(sentences)
     words = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     if source != "word": return tokenizer, read_vectors(source, words, seed)
-    weight = vectors_of_teacher(teacher, teacher.tokenise([" " + w for w in words]))  # the space tells byte-pair tokenisers that a word begins
+    weight = vectors_of_teacher(
+        teacher, teacher.tokenise([" " + w for w in words]))  # the space tells byte-pair tokenisers that a word begins
     weight[:4].uniform_(-0.25, 0.25, generator=torch.Generator().manual_seed(seed))
     return tokenizer, weight

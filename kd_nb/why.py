@@ -33,10 +33,11 @@ def _words(sentence: str) -> list[re.Match]:
     return words
 
 def leave_one_out(
-    model,                # a teacher, a student, or an exported one
+    model,  # a teacher, a student, or an exported one
     sentence: str,
     target: str | None = None,  # a class name; None: the predicted class
-) -> pd.DataFrame:        # word, weight (nats by which the class's log-probability falls without it); `.attrs["target"]` is the class
+) -> (
+    pd.DataFrame):  # word, weight (nats by which the class's log-probability falls without it); `.attrs["target"]` is the class
     "How much each word of a sentence speaks for a class, by leaving it out."
     words, k = _words(sentence), _class(model, sentence, target)
     without = [f"{sentence[:w.start()].rstrip()} {sentence[w.end():].lstrip()}".strip() for w in words]
@@ -56,8 +57,10 @@ def gradient_x_input(
 ) -> pd.DataFrame:              # as `leave_one_out`; words that the model's longest input cuts off have none
     "How much each word of a sentence speaks for a class, by one backward pass."
     words, k = _words(sentence), _class(model, sentence, target)
-    if not isinstance(model, SentenceClassifier): raise KdError(f"a {type(model).__name__} has no gradients: use leave_one_out")
-    module, was_training = model.model.get_input_embeddings() if isinstance(model, Teacher) else model.embedding, model.training
+    if not isinstance(model, SentenceClassifier):
+        raise KdError(f"a {type(model).__name__} has no gradients: use leave_one_out")
+    module, was_training = (
+        model.model.get_input_embeddings() if isinstance(model, Teacher) else model.embedding, model.training)
     batch = (x.to(next(model.parameters()).device) for x in model.tokenise([sentence]).pad(torch.tensor([0])))
     # without cuDNN, whose LSTM has no backward pass outside of training
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), hooked(vectors=module) as found:
@@ -66,7 +69,8 @@ def gradient_x_input(
     model.train(was_training)
     pieces = (grad * found["vectors"]).sum(-1)[0].tolist()
     ends, weights = [w.end() for w in words], np.zeros(len(words))
-    for (start, stop), weight in zip(model.tokenizer.encode(sentence, add_special_tokens=model.special).offsets, pieces):
+    for (start, stop), weight in zip(
+        model.tokenizer.encode(sentence, add_special_tokens=model.special).offsets, pieces):
         if sentence[start:stop].strip():  # its word is told by its end: a piece may begin with the space before it
             weights[np.searchsorted(ends, stop - 1, side="right")] += weight
     return _weights(words, weights, model.labels[k])
@@ -78,8 +82,9 @@ class Html(str):
 
 def coloured(
     table: pd.DataFrame,  # word and weight, as of `leave_one_out`
-    scale: float | None = None,  # the weight of full colour; None: one nat, or the greatest of this sentence if that is more
-) -> Html:                # a `<span>`, escaped, with the weight as its tooltip
+    scale: float
+    | None = None,  # the weight of full colour; None: one nat, or the greatest of this sentence if that is more
+) -> Html:  # a `<span>`, escaped, with the weight as its tooltip
     "A sentence with its words coloured by weight."
     scale = scale or max(1., table.weight.abs().max())
     def span(word, weight):
@@ -96,10 +101,11 @@ def _named(models: dict, *taken: str) -> dict:
     return models
 
 def prefix_curve(
-    models: dict,         # name -> a teacher, a student, or an exported one
+    models: dict,  # name -> a teacher, a student, or an exported one
     sentence: str,
     target: str | None = None,  # a class name; None: what the first model predicts for the whole sentence
-) -> pd.DataFrame:        # word, then for each model the probability of the class up to and with it; `.attrs["target"]` is the class
+) -> (
+    pd.DataFrame):  # word, then for each model the probability of the class up to and with it; `.attrs["target"]` is the class
     "The probability of a class while a sentence is read."
     words, first = _words(sentence), next(iter(_named(models, "word").values()))
     target = first.labels[_class(first, sentence, target)]
@@ -131,27 +137,34 @@ def read_perturbations(
     "Read a set of perturbed sentences; raises `KdError`, which names file and line."
     path = Path(str(files("kd_nb")))/f"corpora/perturbations/{source}.tsv" if source in SETS else Path(source)
     if not path.is_file():
-        raise KdError(f"no such file: {path}" if path.suffix else f"no set of perturbations '{source}': choose {', '.join(SETS)}, or name a .tsv file")
+        raise KdError(
+            f"no such file: {path}" if path.suffix
+            else f"no set of perturbations '{source}': choose {', '.join(SETS)}, or name a .tsv file")
     try: header, *lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     columns = ["original", "sentence", "label", "change"]
-    if header.rstrip("\r").split("\t") != columns: raise KdError(f"{path}, line 1: the columns must be {', '.join(columns)}, with tabs between")
+    if header.rstrip("\r").split("\t") != columns:
+        raise KdError(f"{path}, line 1: the columns must be {', '.join(columns)}, with tabs between")
     rows = [line.rstrip("\r").split("\t") for line in lines]
     for i, row in enumerate(rows, 2):
-        if len(row) != 4 or not all(f.strip() for f in row): raise KdError(f"{path}, line {i}: four texts with tabs between are due ({', '.join(columns)})")
+        if len(row) != 4 or not all(f.strip() for f in row):
+            raise KdError(f"{path}, line {i}: four texts with tabs between are due ({', '.join(columns)})")
     table = pd.DataFrame(rows, columns=columns)
     first = table[table.change == "none"]
     if len(twice := first[first.sentence.duplicated()]):
-        raise KdError(f"{path}, line {twice.index[0] + 2}: '{twice.sentence.iloc[0]}' has a line with the change 'none' already")
+        raise KdError(
+            f"{path}, line {twice.index[0] + 2}: '{twice.sentence.iloc[0]}' has a line with the change 'none' already")
     alone = table[~table.original.isin(first.sentence)]
-    if len(alone): raise KdError(f"{path}, line {alone.index[0] + 2}: no line with the change 'none' has the original '{alone.original.iloc[0]}' itself")
+    if len(alone):
+        raise KdError(
+            f"{path}, line {alone.index[0] + 2}: no line with the change 'none' has the original '{alone.original.iloc[0]}' itself")
     return table
 
 # %% ../nbs/09b_why.ipynb #cell-023
 def perturbed(
-    models: dict,         # name -> a teacher, a student, or an exported one
+    models: dict,  # name -> a teacher, a student, or an exported one
     table: pd.DataFrame,  # of `read_perturbations`
-) -> pd.DataFrame:        # the same rows; for each model `<name>`, the probability of the gold label, and `<name> right`
+) -> pd.DataFrame:  # the same rows; for each model `<name>`, the probability of the gold label, and `<name> right`
     "Score a set of perturbed sentences by all models side by side; raises `KdError` for a label that a model does not know."
     columns = {}
     for name, model in _named(models, *table.columns).items():
@@ -162,7 +175,8 @@ def perturbed(
 
 def by_change(
     scored: pd.DataFrame,  # of `perturbed`
-) -> pd.DataFrame:         # a row a kind of change and what it does to the label: sentences, and percent right of each model
+) -> (
+    pd.DataFrame):  # a row a kind of change and what it does to the label: sentences, and percent right of each model
     "Which kinds of change do models follow?"
     first = scored[scored.change == "none"].drop_duplicates("sentence").set_index("sentence").label
     effect = np.where(scored.label == scored.original.map(first), "stays", "flips")

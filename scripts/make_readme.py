@@ -29,7 +29,8 @@ def best_output(out):
         return nbformat.from_dict({**out, "text": ansi.sub("", out.text)}) if out.name == "stdout" else None
     data = out.get("data", {})
     if any(k.startswith("image/") for k in data):
-        sys.exit("index.ipynb: a figure among the outputs; save it under nbs/images and link it, README.md needs a file")
+        sys.exit(
+            "index.ipynb: a figure among the outputs; save it under nbs/images and link it, README.md needs a file")
     html = data.get("text/html", "").strip()
     # rich's HTML is a styled <pre>; forges strip the style, and the plain text is the same
     if html and not html.startswith("<pre"):
@@ -50,7 +51,8 @@ def readme_cells(cells):
             if "hide" in found or found.get("include") == "false": continue
             shown = [] if found.get("output") == "false" else map(best_output, cell.outputs)
             cell.outputs = [o for o in shown if o]
-            if found.get("echo") == "false": cell.metadata["transient"] = {"remove_source": True}  # as nbconvert's own tag filter does
+            if found.get("echo") == "false":
+                cell.metadata["transient"] = {"remove_source": True}  # as nbconvert's own tag filter does
         yield cell
 
 
@@ -70,7 +72,8 @@ def main():
     md, _ = MarkdownExporter().from_notebook_node(nb)
     # no runs of blank lines (nbconvert leaves some), but code stays as it is; odd parts are code
     parts = re.split(r"(^```.*?^```$)", md, flags=re.M | re.S)
-    parts[::2] = [relink(re.sub(r"\n\s*\n(?:[ \t]*\n)+", "\n\n", re.sub(r"[ \t]+$", "", p, flags=re.M))) for p in parts[::2]]
+    parts[::2] = [
+        relink(re.sub(r"\n\s*\n(?:[ \t]*\n)+", "\n\n", re.sub(r"[ \t]+$", "", p, flags=re.M))) for p in parts[::2]]
     (root/"README.md").write_text("".join(parts).strip() + "\n", encoding="utf-8")
 
 

@@ -13,8 +13,9 @@ BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "g
 def kd_nb(tmp_path):
     "Calls `kd-nb` in an empty folder, as a process of its own; returns what `subprocess.run` does."
     def call(*args, stdin="", **env):
-        return subprocess.run([COMMAND, *map(str, args)], text=True, input=stdin,
-                              capture_output=True, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1", **env}, timeout=600)
+        return subprocess.run(
+            [COMMAND, *map(str, args)], text=True, input=stdin, capture_output=True, cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **env}, timeout=600)
     return call
 
 
@@ -29,11 +30,16 @@ def real_data():
 @pytest.fixture(scope="module")
 def browser():
     "Headless Chromium that finds no host but this one."
-    if not BROWSER or not shutil.which("chromedriver"): pytest.skip("needs Chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
+    if not BROWSER or not shutil.which("chromedriver"):
+        pytest.skip("needs Chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
     from selenium import webdriver
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for a in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "window-size=1200,1600"): options.add_argument(f"--{a}")
+    for a in (
+        "headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+        "disable-component-update", "disable-sync", "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "window-size=1200,1600"):
+        options.add_argument(f"--{a}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     driver.set_script_timeout(60)

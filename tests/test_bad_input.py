@@ -44,39 +44,48 @@ def test_sentence_that_is_a_number(kd_nb, tmp_path):
 def test_label_that_only_dev_has(kd_nb, tmp_path):
     (tmp_path/"t.csv").write_text(good)
     (tmp_path/"d.csv").write_text("sentence,label\nfine,pos\nso so,meh\n")
-    one_line(kd_nb("run", "--data", "t.csv", "--dev", "d.csv"), "d.csv, row 2", "'meh'", "does not occur in the training rows")
+    one_line(
+        kd_nb("run", "--data", "t.csv", "--dev", "d.csv"), "d.csv, row 2", "'meh'",
+        "does not occur in the training rows")
 
 
-@pytest.mark.parametrize("args, words", [
-    (["--task", "mini-intent"], ["unknown task 'mini-intent'", "did you mean 'mini-intents'?"]),
-    (["--data", "nowhere.csv"], ["no such file: nowhere.csv"]),
-    (["--task", "mini-intents", "--data", "t.csv"], ["--task", "--data"]),
-    (["--task", "mini-intents", "--loss", "sof"], ["unknown loss 'sof'", "did you mean 'soft'?"]),
-    (["--task", "mini-intents", "--mode", "statik"], ["did you mean 'static'?"]),
-    (["--task", "mini-intents", "--metric", "f1"], ["unknown metric 'f1'"]),
-    (["--task", "mini-intents", "--temperature", "0"], ["--temperature must be above 0"]),
-    (["--task", "mini-intents", "--alpha", "2"], ["--alpha must be at least 0 and at most 1"]),
-    (["--task", "mini-intents", "--epochs", "0"], ["--epochs must be above 0"]),
-    (["--task", "mini-intents", "--max-train", "3"], ["--max-train 3"]),
-    (["--task", "mini-intents", "--seed", "-1"], ["--seed must be a whole number"]),
-    (["--task", "mini-intents", "--augment", "rule"], ["unknown augmentation 'rule'", "did you mean 'rules'?"]),
-    (["--task", "mini-intents", "--n-augment", "50"], ["--n-augment goes with --augment"]),
-    (["--task", "mini-intents", "--augment", "rules", "--lm", "smollm2"], ["--lm goes with --augment lm"]),
-    (["--task", "mini-intents", "--augment", "lm", "--lm", "no/such-model"], ["language model 'no/such-model' cannot be loaded", "smollm2"]),
-    (["--task", "mini-intents", "--augment", "lm", "--lm-top-p", "2"], ["--lm-top-p", "at most 1"]),
-    (["--task", "mini-intents", "--augment", "lm", "--min-logp", "1"], ["--min-logp", "below 0"]),
-    (["--task", "mini-intents", "--teacher", "minilm", "--augment", "mlm"], ["--augment mlm needs a teacher", "has none", "rules"]),
-    (["--task", "mini-intents", "--unlabelled", "nowhere.txt"], ["no such file: nowhere.txt"]),
-    (["--task", "mini-intents", "--teacher", "no-such-folder"], ["teacher 'no-such-folder'", "minilm"]),
-    (["--task", "cola"], ["KD_NB_DATA"]),
-])
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["--task", "mini-intent"], ["unknown task 'mini-intent'", "did you mean 'mini-intents'?"]),
+        (["--data", "nowhere.csv"], ["no such file: nowhere.csv"]),
+        (["--task", "mini-intents", "--data", "t.csv"], ["--task", "--data"]),
+        (["--task", "mini-intents", "--loss", "sof"], ["unknown loss 'sof'", "did you mean 'soft'?"]),
+        (["--task", "mini-intents", "--mode", "statik"], ["did you mean 'static'?"]),
+        (["--task", "mini-intents", "--metric", "f1"], ["unknown metric 'f1'"]),
+        (["--task", "mini-intents", "--temperature", "0"], ["--temperature must be above 0"]),
+        (["--task", "mini-intents", "--alpha", "2"], ["--alpha must be at least 0 and at most 1"]),
+        (["--task", "mini-intents", "--epochs", "0"], ["--epochs must be above 0"]),
+        (["--task", "mini-intents", "--max-train", "3"], ["--max-train 3"]),
+        (["--task", "mini-intents", "--seed", "-1"], ["--seed must be a whole number"]),
+        (["--task", "mini-intents", "--augment", "rule"], ["unknown augmentation 'rule'", "did you mean 'rules'?"]),
+        (["--task", "mini-intents", "--n-augment", "50"], ["--n-augment goes with --augment"]),
+        (["--task", "mini-intents", "--augment", "rules", "--lm", "smollm2"], ["--lm goes with --augment lm"]),
+        (
+            ["--task", "mini-intents", "--augment", "lm", "--lm", "no/such-model"],
+            ["language model 'no/such-model' cannot be loaded", "smollm2"]),
+        (["--task", "mini-intents", "--augment", "lm", "--lm-top-p", "2"], ["--lm-top-p", "at most 1"]),
+        (["--task", "mini-intents", "--augment", "lm", "--min-logp", "1"], ["--min-logp", "below 0"]),
+        (
+            ["--task", "mini-intents", "--teacher", "minilm", "--augment", "mlm"],
+            ["--augment mlm needs a teacher", "has none", "rules"]),
+        (["--task", "mini-intents", "--unlabelled", "nowhere.txt"], ["no such file: nowhere.txt"]),
+        (["--task", "mini-intents", "--teacher", "no-such-folder"], ["teacher 'no-such-folder'", "minilm"]),
+        (["--task", "cola"], ["KD_NB_DATA"])])
 def test_bad_option(args, words, kd_nb):
     one_line(kd_nb("run", *args, KD_NB_DATA=""), *words)
 
 
 def test_folder_that_cannot_be_written(kd_nb, tmp_path):
     (tmp_path/"file").write_text("")
-    one_line(kd_nb("run", "--task", "mini-sentiment", "--runs-dir", "file/runs"), "cannot write into folder", "--runs-dir")
+    one_line(
+        kd_nb("run", "--task", "mini-sentiment", "--runs-dir", "file/runs"), "cannot write into folder",
+        "--runs-dir")
 
 
 def test_data_folder_without_the_task(kd_nb, tmp_path):
@@ -85,9 +94,15 @@ def test_data_folder_without_the_task(kd_nb, tmp_path):
 
 def test_a_failed_start_does_not_block_the_name(kd_nb, tmp_path):
     one_line(kd_nb("run", "--task", "mini-sentiment", "--teacher", "tpyo", "--name", "x"), "teacher 'tpyo'")
-    one_line(kd_nb("augment", "--task", "mini-sentiment", "--augment", "lm", "--lm", "tpyo", "--name", "x"), "language model 'tpyo'")
-    one_line(kd_nb("run", "--task", "mini-sentiment", "--unlabelled", "nowhere.txt", "--name", "x"), "no such file: nowhere.txt")  # nothing of those names stays
-    r = kd_nb("run", "--task", "mini-sentiment", "--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--max-train", "40", "--name", "x")
+    one_line(
+        kd_nb("augment", "--task", "mini-sentiment", "--augment", "lm", "--lm", "tpyo", "--name", "x"),
+        "language model 'tpyo'")
+    one_line(
+        kd_nb("run", "--task", "mini-sentiment", "--unlabelled", "nowhere.txt", "--name", "x"),
+        "no such file: nowhere.txt")  # nothing of those names stays
+    r = kd_nb(
+        "run", "--task", "mini-sentiment", "--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1",
+        "--max-train", "40", "--name", "x")
     assert r.returncode == 0, r.stderr
     one_line(kd_nb("predict", "runs/x/teacher", stdin="fine"), "holds no student of this version")
     (tmp_path/"out.csv").mkdir()
@@ -104,9 +119,13 @@ def test_a_run_that_broke(kd_nb, tmp_path):
     rows = "sentence,label\n" + "".join(f"a fine evening {i},good\na dull evening {i},bad\n" for i in range(20))
     (tmp_path/"t.csv").write_text(rows)
     (tmp_path/"d.csv").write_text("sentence,label\na fine film,good\na dull film,bad\n")
-    r = kd_nb("run", "--data", "t.csv", "--dev", "d.csv", "--name", "x", "--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16")
+    r = kd_nb(
+        "run", "--data", "t.csv", "--dev", "d.csv", "--name", "x", "--teacher", "minilm", "--teacher-epochs",
+        "1", "--epochs", "1", "--width", "1/16")
     assert r.returncode == 0, r.stderr
-    assert "kd-nb errors runs/x adds: Classes, Mistakes and confidence, Words behind the answers" in kd_nb("report", "runs/x").stdout
+    assert (
+        "kd-nb errors runs/x adds: Classes, Mistakes and confidence, Words behind the answers"
+        in kd_nb("report", "runs/x").stdout)
     r = kd_nb("errors", "runs/x")
     assert r.returncode == 0 and "Traceback" not in r.stderr, r.stderr
     assert "kd-nb errors" not in kd_nb("report", "runs/x").stdout
@@ -124,4 +143,6 @@ def test_a_run_that_broke(kd_nb, tmp_path):
     assert "kd-nb errors runs/x adds: Words behind the answers" in kd_nb("report", "runs/x").stdout
     (run/"errors/dev-differences.csv").unlink()
     r = kd_nb("report", "runs/x")
-    assert r.returncode == 0 and "kd-nb errors runs/x adds: Mistakes and confidence, Words behind the answers" in r.stdout, r.stderr + r.stdout
+    assert (
+        r.returncode == 0
+        and "kd-nb errors runs/x adds: Mistakes and confidence, Words behind the answers" in r.stdout), r.stderr + r.stdout

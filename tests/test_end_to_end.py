@@ -16,22 +16,26 @@ def test_own_file(ending, kd_nb, tmp_path):
      "jsonl": lambda: df.to_json(path, orient="records", lines=True), "parquet": lambda: df.to_parquet(path)}[ending]()
     r = kd_nb("run", "--data", path.name, "--text", "body", "--label", "team", *FAST)
     assert r.returncode == 0, r.stderr
-    for word in ("teacher", "bilstm", "bilstm-hard", "95 %", "batch 256", "of teacher", "Look into runs/tickets"): assert word in r.stdout
+    for word in ("teacher", "bilstm", "bilstm-hard", "95 %", "batch 256", "of teacher", "Look into runs/tickets"):
+        assert word in r.stdout
     assert "\r" not in r.stdout + r.stderr  # no bars where the output is no terminal
     run = tmp_path/"runs/tickets"
-    assert {m["model"] for m in json.loads((run/"metrics.json").read_text())["models"]} == {"teacher", "bilstm", "bilstm-hard"}
+    assert {m["model"] for m in json.loads((run / "metrics.json").read_text())["models"]} == {
+        "teacher", "bilstm", "bilstm-hard"}
     assert not [p for p in run.rglob("*") if p.suffix in (".pkl", ".pt", ".pth", ".bin")]
 
     said = kd_nb("predict", "runs/tickets", stdin='the "soup", again\na lovely evening\n')
     rows = list(csv.DictReader(io.StringIO(said.stdout)))
-    assert [r["sentence"] for r in rows] == ['the "soup", again', "a lovely evening"] and {r["pred"] for r in rows} <= {"good", "bad"}
+    assert [r["sentence"] for r in rows] == ['the "soup", again', "a lovely evening"] and {
+        r["pred"] for r in rows} <= {"good", "bad"}
     assert kd_nb("predict", "runs/tickets", path.name, "--text", "body", "--out", "out.jsonl").returncode == 0
     assert len((tmp_path/"out.jsonl").read_text().splitlines()) == 60
     for word in ("seed", "students/bilstm", "there", "of teacher"): assert word in kd_nb("info", "runs/tickets").stdout
 
 
 def test_help_teaches(kd_nb):
-    for command in ("run", "predict", "export", "speed", "info", "tasks"): assert "Example" in kd_nb(command, "--help").stdout
+    for command in ("run", "predict", "export", "speed", "info", "tasks"):
+        assert "Example" in kd_nb(command, "--help").stdout
 
 
 @pytest.mark.parametrize("task, sizes", [("cola", (8551, 1043)), ("sst2", (67349, 872)), ("sara", (2853, 970))])
@@ -57,6 +61,8 @@ def test_sara_in_small(kd_nb, real_data):
     assert "57 labels, micro F1" in r.stdout
     e = kd_nb("errors", "runs/sara")
     assert e.returncode == 0 and "Right by the teacher alone" in e.stdout, e.stderr
-    for argument, word in (("--split=test", "split 'test'"), ("--split=select", "Known: dev, test"), ("--threshold=90", "--threshold")):
+    for argument, word in (
+        ("--split=test", "split 'test'"), ("--split=select", "Known: dev, test"),
+        ("--threshold=90", "--threshold")):
         e = kd_nb("errors", "runs/sara", argument)
         assert e.returncode == 2 and word in e.stderr and "Traceback" not in e.stderr

@@ -19,24 +19,36 @@ def lab(tmp_path_factory):
     real = Path(os.environ.get("KD_NB_DATA") or "nowhere").is_dir()
     for path in (tmp/"nbs").glob("*.ipynb"):
         nb = nbformat.read(path, 4)
-        nb.cells = [c for c in nb.cells if not re.search(r"import nbdev; *nbdev\.", c.source) and (real or "#| slow" not in c.source)]  # the last cell exports, which is not for a copy
+        nb.cells = [
+            c for c in nb.cells
+            if not re.search(r"import nbdev; *nbdev\.", c.source) and (real or "#| slow" not in c.source)]  # the last cell exports, which is not for a copy
         for c in nb.cells:
             if c.cell_type == "code": c.outputs, c.execution_count = [], None
         nbformat.write(nb, path)
     settings = tmp/"settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(SETTING)
-    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")
-    env = {**os.environ, "HOME": str(tmp/"home"), "XDG_CACHE_HOME": str(cache), "JUPYTERLAB_SETTINGS_DIR": str(tmp/"settings"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ, "HOME": str(tmp / "home"), "XDG_CACHE_HOME": str(cache),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp / "settings"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     (tmp/"home").mkdir()
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={tmp/'nbs'}",
-               "--LabApp.expose_app_in_browser=True", "--allow-root"]
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={tmp / 'nbs'}",
+        "--LabApp.expose_app_in_browser=True", "--allow-root"]
     with open(tmp/"lab.log", "w") as log: server = subprocess.Popen(command, env=env, cwd=tmp, stdout=log, stderr=log)
     try:
         for _ in range(120):
-            try: urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5); break
-            except (URLError, OSError): time.sleep(0.5); assert server.poll() is None, (tmp/"lab.log").read_text()
+            try:
+                urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5)
+                break
+            except (URLError, OSError):
+                time.sleep(0.5)
+                assert server.poll() is None, (tmp / "lab.log").read_text()
         else: pytest.fail((tmp/"lab.log").read_text())
         yield f"http://127.0.0.1:{port}/doc/tree/{{}}?token={token}&reset"
     finally:
@@ -49,15 +61,22 @@ def test_runs_in_the_browser(lab, browser, name):
     from selenium.webdriver.support.ui import WebDriverWait
     browser.set_script_timeout(400)
     browser.get(lab.format(name))
-    WebDriverWait(browser, 90).until(lambda b: b.execute_script("return !!(window.jupyterapp && jupyterapp.shell.currentWidget && jupyterapp.shell.currentWidget.context && jupyterapp.shell.currentWidget.context.isReady && jupyterapp.shell.currentWidget.sessionContext.session)"))
-    WebDriverWait(browser, 60).until(lambda b: b.execute_script("return jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus") == "idle")
-    said = browser.execute_async_script("const done = arguments[0]; jupyterapp.commands.execute('notebook:run-all-cells').then(() => done('ran'), e => done('failed: ' + e))")
+    WebDriverWait(browser, 90).until(
+        lambda b: b.execute_script(
+            "return !!(window.jupyterapp && jupyterapp.shell.currentWidget && jupyterapp.shell.currentWidget.context && jupyterapp.shell.currentWidget.context.isReady && jupyterapp.shell.currentWidget.sessionContext.session)"))
+    WebDriverWait(browser, 60).until(
+        lambda b: (
+            b.execute_script("return jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus") == "idle"))
+    said = browser.execute_async_script(
+        "const done = arguments[0]; jupyterapp.commands.execute('notebook:run-all-cells').then(() => done('ran'), e => done('failed: ' + e))")
     assert said == "ran"
     WebDriverWait(browser, 60).until(lambda b: b.execute_script("return jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus") == "idle")
-    cells = browser.execute_script("return jupyterapp.shell.currentWidget.content.model.toJSON().cells.filter(c => c.cell_type == 'code')")
+    cells = browser.execute_script(
+        "return jupyterapp.shell.currentWidget.content.model.toJSON().cells.filter(c => c.cell_type == 'code')")
     errors = [o["evalue"] for c in cells for o in c["outputs"] if o["output_type"] == "error"]
     assert not errors and all(c["execution_count"] for c in cells if "".join(c["source"]).strip()), errors
     assert len({c["execution_count"] for c in cells}) == len(cells) > 10
-    drawn = browser.execute_script("return [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output img')].filter(i => i.complete && i.naturalWidth > 100).length")
+    drawn = browser.execute_script(
+        "return [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output img')].filter(i => i.complete && i.naturalWidth > 100).length")
     stored = sum("image/png" in o.get("data", {}) for c in cells for o in c["outputs"])
     assert drawn >= 1 and drawn == stored

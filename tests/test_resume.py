@@ -5,7 +5,9 @@ from safetensors.torch import load_file
 
 from conftest import COMMAND
 
-ARGS = ["run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "2", "--epochs", "3", "--width", "1/16"]
+ARGS = [
+    "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "2",
+    "--epochs", "3", "--width", "1/16"]
 
 
 def weights(run): return {p.relative_to(run): load_file(p) for p in sorted(run.rglob("model.safetensors"))}
@@ -14,7 +16,9 @@ def weights(run): return {p.relative_to(run): load_file(p) for p in sorted(run.r
 def killed_when(line, tmp_path, name):
     "Starts a run and kills it (SIGKILL: no chance to tidy up) as soon as it prints `line`."
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen([COMMAND, *ARGS, "--name", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env) as p:
+    with subprocess.Popen(
+        [COMMAND, *ARGS, "--name", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=tmp_path, env=env) as p:
         for out in p.stdout:
             if line in out:
                 p.send_signal(signal.SIGKILL)
@@ -25,7 +29,8 @@ def killed_when(line, tmp_path, name):
 def test_killed_run_ends_with_the_same_weights(kd_nb, tmp_path):
     whole = kd_nb(*ARGS, "--name", "whole")
     assert whole.returncode == 0, whole.stderr
-    for line in ("teacher: epoch 1/2", "bilstm: epoch 2/3", "bilstm-hard: epoch 1/3"): killed_when(line, tmp_path, "killed")
+    for line in ("teacher: epoch 1/2", "bilstm: epoch 2/3", "bilstm-hard: epoch 1/3"):
+        killed_when(line, tmp_path, "killed")
     end = kd_nb(*ARGS, "--name", "killed")
     assert end.returncode == 0, end.stderr
     assert "teacher: done before" in end.stdout and "bilstm: done before" in end.stdout

@@ -16,7 +16,9 @@ def environment(): return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERE
 
 def test_a_second_process_says_at_once_that_another_is_at_work(kd_nb, tmp_path):
     args = ["run", "--task", "mini-sentiment", "--max-train", "100", *FAST, "--name", "x"]
-    with subprocess.Popen([COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=environment()) as p:
+    with subprocess.Popen(
+        [COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
+        env=environment()) as p:
         for line in p.stdout:
             if line.startswith("task "): break  # it has the folder now
         for other in (args, [*args, "--lr", "0.1"], ["augment", *args[1:], "--augment", "rules"]):
@@ -47,24 +49,33 @@ def test_data_that_moved_changed_or_went(mine, kd_nb, tmp_path):
     assert config["data"] == str(tmp_path/"data/train.csv") and config["dev"] == str(tmp_path/"data/dev.csv")
     elsewhere = tmp_path/"elsewhere"
     elsewhere.mkdir()
-    def call(*args): return subprocess.run([COMMAND, *args], text=True, capture_output=True, cwd=elsewhere, env=environment(), timeout=600)
+    def call(*args):
+        return subprocess.run(
+            [COMMAND, *args], text=True, capture_output=True, cwd=elsewhere, env=environment(), timeout=600)
     first = call("errors", "../runs/mine")  # from another folder
     assert first.returncode == 0, first.stderr
-    again = call("run", "--data", "../data/train.csv", "--dev", "../data/dev.csv", *FAST, "--name", "mine", "--runs-dir", "../runs")
+    again = call(
+        "run", "--data", "../data/train.csv", "--dev", "../data/dev.csv", *FAST, "--name", "mine", "--runs-dir",
+        "../runs")
     assert again.returncode == 0 and "mine: done before" in again.stdout, again.stderr
 
     (tmp_path/"data").rename(tmp_path/"moved")
     gone = call("errors", "../runs/mine")
-    assert gone.returncode == 2 and "train.csv is gone" in gone.stderr and "--data" in gone.stderr and gone.stderr.count("\n") == 1
+    assert (
+        gone.returncode == 2 and "train.csv is gone" in gone.stderr and "--data" in gone.stderr
+        and gone.stderr.count("\n") == 1)
     assert call("errors", "../runs/mine", "--data", "../moved/train.csv").returncode == 0
     assert read_json(mine/"config.json")["dev"] == str(tmp_path/"moved/dev.csv")  # it lay beside the other
     assert call("errors", "../runs/mine").returncode == 0  # the new place is remembered
 
     table = pd.read_csv(tmp_path/"moved/train.csv")
     table[1:].to_csv(tmp_path/"moved/train.csv", index=False)
-    for args in (["errors", "../runs/mine"], ["speed", "../runs/mine"], ["tune", "../runs/mine"], ["tune", "../runs/mine", "--data", "../moved/train.csv"]):
+    for args in (
+        ["errors", "../runs/mine"], ["speed", "../runs/mine"], ["tune", "../runs/mine"],
+        ["tune", "../runs/mine", "--data", "../moved/train.csv"]):
         changed = call(*args)
-        assert changed.returncode == 2 and "have changed" in changed.stderr and changed.stderr.count("\n") == 1, changed.stderr
+        assert changed.returncode == 2 and "have changed" in changed.stderr and changed.stderr.count("\n") == 1, (
+            changed.stderr)
     task = call("errors", "../runs/mine", "--data", "../moved/nothing.csv")
     assert task.returncode == 2 and "nothing.csv is gone" in task.stderr
 

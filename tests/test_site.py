@@ -45,7 +45,9 @@ def proc(tmp_path_factory):
 
 def make_proc(tmp):
     tree = tmp/"tree"
-    files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True).stdout
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True,
+        text=True, check=True).stdout
     for f in filter(None, files.split("\0")):
         if not (root/f).exists(): continue
         (tree/f).parent.mkdir(parents=True, exist_ok=True)
@@ -57,19 +59,23 @@ def make_proc(tmp):
 @pytest.fixture(scope="module")
 def made(proc):
     "What is in `_proc`: the page's name -> the notebook."
-    return {p.name: nbformat.v4.reads(p.read_text(encoding="utf-8")) for p in sorted(proc[0].glob("*.ipynb"))}  # not validated, as nbdev adds a key of its own
+    return {
+        p.name: nbformat.v4.reads(p.read_text(encoding="utf-8")) for p in sorted(proc[0].glob("*.ipynb"))}  # not validated, as nbdev adds a key of its own
 
 
 def markdown(nb):
     "What a page says, in Markdown: its prose, and outputs that are Markdown (nbdev's documentation among them). No code blocks."
     cells = [c.source for c in nb.cells if c.cell_type == "markdown"]
-    cells += [o.data["text/markdown"] for c in nb.cells if c.cell_type == "code" for o in c.outputs if "text/markdown" in o.get("data", {})]
+    cells += [
+        o.data["text/markdown"] for c in nb.cells if c.cell_type == "code" for o in c.outputs
+        if "text/markdown" in o.get("data", {})]
     return re.sub(r"^```.*?^```", "", "\n\n".join(cells), flags=re.M | re.S)
 
 
 def no_code(text): return re.sub(r"(`+).+?\1|\$\$.+?\$\$|<!--.*?-->", "", text, flags=re.S)
 def directives(cell): return dict(re.findall(r"^#\|\s*([\w-]+):?\s*(.*?)\s*$", cell.source, re.M))
-def front_matter(nb): return yaml.safe_load(nb.cells[0].source.strip().strip("-")) if nb.cells[0].cell_type == "raw" else {}
+def front_matter(nb):
+    return yaml.safe_load(nb.cells[0].source.strip().strip("-")) if nb.cells[0].cell_type == "raw" else {}
 
 
 def anchors(nb):
@@ -83,7 +89,9 @@ def anchors(nb):
 
 def labels(nb):
     "What `@fig-...` and `@tbl-...` can refer to on this page."
-    return re.findall(r"\{#((?:fig|tbl)-[\w-]+)", markdown(nb)) + [d["label"] for c in nb.cells if c.cell_type == "code" for d in [directives(c)] if d.get("label", "")[:4] in ("fig-", "tbl-")]
+    return re.findall(r"\{#((?:fig|tbl)-[\w-]+)", markdown(nb)) + [
+        d["label"] for c in nb.cells if c.cell_type == "code" for d in [directives(c)]
+        if d.get("label", "")[:4] in ("fig-", "tbl-")]
 
 
 def in_sidebar(contents):
@@ -97,7 +105,9 @@ def test_every_page_is_in_the_sidebar_once():
 
 def test_nbdev_makes_every_page(proc):
     assert not proc[1]
-    assert {p.name for p in proc[0].glob("*.ipynb")} == set(pages) and all((proc[0]/f).exists() for f in ("_quarto.yml", "nbdev.yml", quarto["bibliography"], quarto["format"]["html"]["css"]))
+    assert {p.name for p in proc[0].glob("*.ipynb")} == set(pages) and all(
+        (proc[0] / f).exists()
+        for f in ("_quarto.yml", "nbdev.yml", quarto["bibliography"], quarto["format"]["html"]["css"]))
 
 
 @pytest.mark.parametrize("name", pages)
@@ -109,7 +119,8 @@ def test_page(name, proc, made):
     assert head.get("title") and head.get("description") and head.get("output-file", "").endswith(".html")
     for word in ("TODO", "TO-DO", "FIXME", "lorem ipsum"): assert word not in "\n".join(c.source for c in nb.cells)
     outputs = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs]
-    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], "an error, or a warning on stderr"
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], (
+        "an error, or a warning on stderr")
 
 
 @pytest.mark.parametrize("name", pages)
@@ -144,7 +155,8 @@ def test_citations_figures_and_references(name, made):
         found = directives(cell)
         if found.get("include") == "false" or found.get("output") == "false": continue
         if any(k.startswith("image/") for o in cell.outputs for k in o.get("data", {})):
-            assert found.get("label", "").startswith("fig-") and len(found.get("fig-cap", "")) > 20, f"a figure without label or caption:\n{cell.source[:300]}"
+            assert found.get("label", "").startswith("fig-") and len(found.get("fig-cap", "")) > 20, (
+                f"a figure without label or caption:\n{cell.source[:300]}")
             assert len(found.get("fig-alt", "")) > 40 and found["fig-alt"] != found["fig-cap"], cell.source[:300]
         if "tbl-cap" in found: assert found.get("label", "").startswith("tbl-"), cell.source[:300]
 
@@ -257,25 +269,35 @@ def test_every_paper_is_cited():
 
 def test_the_reference_lists_every_public_name():
     from kd_nb._modidx import d
-    names = {link for syms in d["syms"].values() for name, (link, _) in syms.items() if name.count(".") == 2 and not name.rpartition(".")[2].startswith("_")}
+    names = {
+        link for syms in d["syms"].values() for name, (link, _) in syms.items()
+        if name.count(".") == 2 and not name.rpartition(".")[2].startswith("_")}
     listed = markdown(pages["reference.ipynb"])
     assert not [n for n in names if f"#{n.partition('#')[2]})" not in listed], "run nbs/reference.ipynb again"
 
 
 def commands(page):
     "The lines of a page's shell blocks, continued lines joined, comments off."
-    blocks = re.findall(r"^```sh\n(.*?)^```", "\n\n".join(c.source + "\n" for c in page.cells if c.cell_type == "markdown"), flags=re.M | re.S)
-    return [re.sub(r"\s#.*", "", line).strip() for b in blocks for line in b.replace("\\\n", " ").splitlines() if line.strip()]
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", "\n\n".join(c.source + "\n" for c in page.cells if c.cell_type == "markdown"),
+        flags=re.M | re.S)
+    return [
+        re.sub(r"\s#.*", "", line).strip() for b in blocks for line in b.replace("\\\n", " ").splitlines()
+        if line.strip()]
 
 
 def test_results_come_from_files_of_named_commands():
     code = [c.source for c in pages["results.ipynb"].cells if c.cell_type == "code"]
-    patterns, tasks, kinds = re.findall(r"saved/[\w{}-]+\.\w+", "\n".join(code)), ("sara", "sst2", "cola"), ("bilstm", "bert")
+    patterns, tasks, kinds = (
+        re.findall(r"saved/[\w{}-]+\.\w+", "\n".join(code)), ("sara", "sst2", "cola"), ("bilstm", "bert"))
     read = {p.replace("{t}", t).replace("{s}", s) for p in patterns for t in tasks for s in kinds}
     assert len(read) >= 12 and all((nbs/f).exists() for f in read)
     written = "\n".join(commands(pages["results.ipynb"]))
-    for f in read: assert f"nbs/{f}" in written or "tuning-" in f and "benchmarks/tuning.py save" in written, f"no command on the page writes {f}"
-    for table in [s for s in code if "show(" in s and "#| hide" not in s]: assert "#| tbl-cap:" in table and "#| label: tbl-" in table
+    for f in read:
+        assert f"nbs/{f}" in written or "tuning-" in f and "benchmarks/tuning.py save" in written, (
+            f"no command on the page writes {f}")
+    for table in [s for s in code if "show(" in s and "#| hide" not in s]:
+        assert "#| tbl-cap:" in table and "#| label: tbl-" in table
 
 
 # All in one process, since each of them takes seconds to import torch and the rest.
@@ -304,11 +326,16 @@ def test_benchmarks_and_commands_of_the_results_page_are_understood(tmp_path):
     "Every benchmark explains itself; and what the page calls is there, and knows the options that are quoted."
     called = {}  # script, or kd-nb's command -> options
     for words in map(str.split, commands(pages["results.ipynb"])):
-        if words[0] in ("python", "kd-nb"): called.setdefault(words[1] if words[0] == "python" else " ".join(words[:2]), set()).update(w for w in words if w.startswith("--"))
+        if words[0] in ("python", "kd-nb"):
+            called.setdefault(words[1] if words[0] == "python" else " ".join(words[:2]), set()).update(
+                w for w in words if w.startswith("--"))
     assert len(called) >= 8
     names = sorted(set(called) | {f"benchmarks/{p.name}" for p in (root/"benchmarks").glob("*.py")})
-    r = subprocess.run([sys.executable, "-c", HELP, tmp_path/"help.json", *names], cwd=root, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    r = subprocess.run(
+        [sys.executable, "-c", HELP, tmp_path / "help.json", *names], cwd=root, capture_output=True, text=True,
+        env={**os.environ, "COLUMNS": "200"})
     assert r.returncode == 0, r.stderr[-2000:]
     helps = json.loads((tmp_path/"help.json").read_text())
     assert not {name: text for name, (rc, text) in helps.items() if rc}
-    for name, options in called.items(): assert not {o for o in options if o not in helps[name][1]}, f"{name} has no such option"
+    for name, options in called.items():
+        assert not {o for o in options if o not in helps[name][1]}, f"{name} has no such option"

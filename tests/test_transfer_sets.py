@@ -9,8 +9,9 @@ from conftest import COMMAND
 ARGS = ["label", "--task", "mini-intents", "--teacher", "minilm", "--max-train", "300", "--teacher-epochs", "1"]
 RULES = [*ARGS, "--augment", "rules", "--n-augment", "5000"]
 # accelerate starts several processes on a CPU with --multi_gpu only; with --cpu it starts one
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-          "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+LAUNCH = [
+    sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
+    "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
 PIPELINE = ["-m", "kd_nb"]
 
 
@@ -20,7 +21,9 @@ def environment(tmp_path, name):
 
 
 def label(tmp_path, name, args, launch=(COMMAND,)):
-    r = subprocess.run([*launch, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), text=True, capture_output=True, timeout=600)
+    r = subprocess.run(
+        [*launch, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), text=True,
+        capture_output=True, timeout=600)
     assert r.returncode == 0, r.stderr
     return r, rows(tmp_path, name)
 
@@ -36,7 +39,8 @@ def same(a, b):
 
 def killed_when(path, tmp_path, name, args):
     "Starts a run and kills it (SIGKILL: no chance to tidy up) as soon as `path`, a pattern, exists in its folder."
-    with subprocess.Popen([COMMAND, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), stdout=subprocess.DEVNULL) as p:
+    with subprocess.Popen(
+        [COMMAND, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), stdout=subprocess.DEVNULL) as p:
         while not list((tmp_path/"runs"/name).glob(path)):
             assert p.poll() is None, f"ended before {path} was there"
             time.sleep(0.02)
@@ -50,11 +54,17 @@ def tiny_lm(tmp_path):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from kd_nb.data import load_task
-    t = Tokenizer(models.BPE()); t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False); t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(load_task("mini-intents").splits["train"]["sentence"][:], trainers.BpeTrainer(vocab_size=600, special_tokens=["<end>"], show_progress=False))
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(
+        load_task("mini-intents").splits["train"]["sentence"][:],
+        trainers.BpeTrainer(vocab_size=600, special_tokens=["<end>"], show_progress=False))
     PreTrainedTokenizerFast(tokenizer_object=t, eos_token="<end>").save_pretrained(tmp_path/"lm")
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=600, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, eos_token_id=0, tie_word_embeddings=True)
+    config = LlamaConfig(
+        vocab_size=600, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        eos_token_id=0, tie_word_embeddings=True)
     LlamaForCausalLM(config).save_pretrained(tmp_path/"lm")
     return ["--augment", "lm", "--lm", "lm", "--lm-epochs", "6", "--lm-lr", "0.005", "--n-augment", "3000"]
 
@@ -70,7 +80,8 @@ def test_killed_run_makes_the_same_set(tmp_path):
     r, killed = label(tmp_path, "killed", RULES)
     assert "teacher: done before" in r.stdout
     same(whole, killed)
-    assert len(whole["sentence"]) == 5000 + whole["origin"].count("train") and not list((tmp_path/"runs/killed").rglob("*.part"))
+    assert len(whole["sentence"]) == 5000 + whole["origin"].count("train") and not list(
+        (tmp_path / "runs/killed").rglob("*.part"))
 
 
 def test_two_processes_make_the_set_of_one(tmp_path, tiny_lm):
@@ -82,7 +93,9 @@ def test_two_processes_make_the_set_of_one(tmp_path, tiny_lm):
     assert said.stdout.count("The transfer set") == 1  # the second process is silent
 
     # killed on the way; what two began, one can end
-    with subprocess.Popen([*LAUNCH, *PIPELINE, *ARGS, *tiny_lm, "--name", "killed"], cwd=tmp_path, env=environment(tmp_path, "killed"), stdout=subprocess.DEVNULL) as p:
+    with subprocess.Popen(
+        [*LAUNCH, *PIPELINE, *ARGS, *tiny_lm, "--name", "killed"], cwd=tmp_path,
+        env=environment(tmp_path, "killed"), stdout=subprocess.DEVNULL) as p:
         while not (tmp_path/"runs/killed/.work/augment/chunks/00001.parquet").exists():
             assert p.poll() is None
             time.sleep(0.02)
@@ -104,7 +117,9 @@ def write(chunk, size):
 made = generate(write, 400, SentenceFilter({}), "rules", "chunks", chunk_size=50)
 Path(f"made-by-{os.environ['RANK']}").write_text("\\n".join(made["sentence"]))
 """)
-    r = subprocess.run([*LAUNCH, "share.py"], cwd=tmp_path, env=environment(tmp_path, "share"), text=True, capture_output=True, timeout=300)
+    r = subprocess.run(
+        [*LAUNCH, "share.py"], cwd=tmp_path, env=environment(tmp_path, "share"), text=True, capture_output=True,
+        timeout=300)
     assert r.returncode == 0, r.stderr
     by = {int(p.name.split("-")[1]): p.name.split("-")[3] for p in tmp_path.glob("chunk-*-by-*")}
     assert len(by) >= 8 and all(rank == str(chunk % 2) for chunk, rank in by.items())
@@ -114,14 +129,17 @@ Path(f"made-by-{os.environ['RANK']}").write_text("\\n".join(made["sentence"]))
 
 def test_run_with_augmentation(kd_nb, tmp_path):
     (tmp_path/"own.txt").write_text("where is my invoice\n\nhow do i pay\n")
-    args = ["--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16",
-            "--augment", "rules", "--n-augment", "300", "--unlabelled", "own.txt", "--name", "r"]
+    args = [
+        "--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1",
+        "--epochs", "1", "--width", "1/16", "--augment", "rules", "--n-augment", "300", "--unlabelled",
+        "own.txt", "--name", "r"]
     made = kd_nb("augment", *args)
     assert made.returncode == 0 and "stands in train" in made.stdout and "kept" in made.stdout, made.stderr
     r = kd_nb("run", *args)
     assert r.returncode == 0 and "augment: done before" in r.stdout, r.stderr
     origins = rows(tmp_path, "r")["origin"]
-    assert {o: origins.count(o) for o in set(origins)} == {"train": origins.count("train"), "rules": 300, "unlabelled": 2}
+    assert {o: origins.count(o) for o in set(origins)} == {
+        "train": origins.count("train"), "rules": 300, "unlabelled": 2}
     page = (tmp_path/"runs/r/report.html").read_text()
     for word in ("New sentences", "stands in train", '<img alt="sentences"', '<img alt="labels"'): assert word in page
     assert (tmp_path/"runs/r/figures/labels.png").exists() and not (tmp_path/"runs/r/.work").exists()
@@ -136,9 +154,13 @@ def test_masked_language_model_of_the_teacher(kd_nb, tmp_path):
     from kd_nb.pretrained import packaged_folder
     tokenizer = BertTokenizerFast.from_pretrained(packaged_folder("minilm"))
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
-    BertForMaskedLM(config).save_pretrained(tmp_path/"bert"); tokenizer.save_pretrained(tmp_path/"bert")
-    r = kd_nb("label", "--task", "mini-intents", "--max-train", "200", "--teacher", "bert", "--teacher-epochs", "1", "--augment", "mlm", "--n-augment", "150", "--name", "m")
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
+    BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    r = kd_nb(
+        "label", "--task", "mini-intents", "--max-train", "200", "--teacher", "bert", "--teacher-epochs", "1",
+        "--augment", "mlm", "--n-augment", "150", "--name", "m")
     assert r.returncode == 0, r.stderr
     assert rows(tmp_path, "m")["origin"].count("mlm") == 150
 
@@ -149,7 +171,10 @@ def test_own_sentences_that_are_all_known(kd_nb, tmp_path):
     r = kd_nb("run", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o")
     assert r.returncode == 2 and "stands in dev" in r.stderr and "epoch" not in r.stdout
     (tmp_path/"own.txt").write_text("a sentence that nobody has written yet\n")
-    assert kd_nb("augment", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o").returncode == 0
+    assert (
+        kd_nb(
+            "augment", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o").returncode
+        == 0)
 
 
 def test_nothing_of_dev_enters_on_real_data(kd_nb, tmp_path, real_data):

@@ -9,13 +9,18 @@ from kd_nb.tuning import open_base, open_study
 
 from conftest import COMMAND
 
-FAST = ["--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--width", "1/16", "--mode", "static"]
+FAST = [
+    "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--width",
+    "1/16", "--mode", "static"]
 
 
 def start(tmp_path, *args):
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, of which pytest may be one, ignore Ctrl-C
-    return subprocess.Popen([COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env, preexec_fn=heed)
+    heed = lambda: signal.signal(
+        signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, of which pytest may be one, ignore Ctrl-C
+    return subprocess.Popen(
+        [COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env,
+        preexec_fn=heed)
 
 
 @pytest.fixture
@@ -32,7 +37,8 @@ def test_two_processes_share_a_search(labelled, tmp_path):
     table = pd.read_csv(labelled/"tuning/bilstm-joint/joint.csv")
     assert 8 <= len(table) <= 9 and table.number.is_unique  # the last two may begin at the same time
     assert table.process.nunique() == 2 and table.front.any()
-    for _, same in table.groupby(["width", "layers", "embeddings", table["mode"] == "multichannel"]): assert same.ms.nunique() == 1
+    for _, same in table.groupby(["width", "layers", "embeddings", table["mode"] == "multichannel"]):
+        assert same.ms.nunique() == 1
     assert not (labelled/"predictions").exists()  # dev and test were not asked
     page = (labelled/"report.html").read_text()
     assert "Choosing a student" in page and '<img alt="tuning bilstm joint front"' in page
@@ -44,7 +50,9 @@ def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_
         epochs = 0
         for line in p.stdout:
             epochs += "epoch" in line
-            if epochs == 5: p.send_signal(signal.SIGKILL); break  # in the second trial
+            if epochs == 5:
+                p.send_signal(signal.SIGKILL)
+                break  # in the second trial
     home = labelled/"tuning/bilstm"
     first = {f: f.stat().st_mtime_ns for f in home.glob("*/trial.json")}
     assert len(first) == 1
@@ -52,7 +60,9 @@ def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_
     assert again.returncode == 0 and "continuing after epoch" in again.stdout, again.stderr
     assert all(f.stat().st_mtime_ns == t for f, t in first.items())
     table = pd.read_csv(home/"steps.csv")
-    assert table.groupby("step").best.sum().tolist() == [1, 1] and len(list(home.glob("*/trial.json"))) == table.trial.nunique()
+    assert (
+        table.groupby("step").best.sum().tolist() == [1, 1]
+        and len(list(home.glob("*/trial.json"))) == table.trial.nunique())
     for step in ("lr", "optimizer"): assert (labelled/f"figures/tuning-bilstm-{step}.png").exists()
     assert not (labelled/"predictions").exists()
 
@@ -60,8 +70,11 @@ def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_
     assert kd_nb("predict", home/trial, stdin="not a dull minute\n").returncode == 0
     command = shlex.split(re.search("(kd-nb run .*)", again.stdout)[1])[1:]
     done = kd_nb(*command)
-    assert done.returncode == 0 and "teacher: done before" in done.stdout and "bilstm: done before" in done.stdout, done.stderr
-    assert (home/trial/"report.html").exists() and (home/trial/"metrics.json").exists() and (labelled/"teacher/model.safetensors").exists()
+    assert (
+        done.returncode == 0 and "teacher: done before" in done.stdout and "bilstm: done before" in done.stdout), done.stderr
+    assert (
+        (home / trial / "report.html").exists() and (home / trial / "metrics.json").exists()
+        and (labelled / "teacher/model.safetensors").exists())
 
 
 def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, kd_nb, tmp_path):
@@ -70,17 +83,23 @@ def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, kd_nb, tm
         said = []
         for line in p.stdout:
             said.append(line)
-            if "epoch 2/4" in line: p.send_signal(signal.SIGINT); break
+            if "epoch 2/4" in line:
+                p.send_signal(signal.SIGINT)
+                break
         said += p.stdout.readlines()
     assert p.returncode == 130 and "stopped; the same command continues" in said[-1], said
     assert "Traceback" not in "".join(said) and len(said) < 8, said
     again = kd_nb(*args)
-    assert again.returncode == 0 and "goes on where it was stopped" in again.stdout and "continuing after epoch" in again.stdout, again.stderr
+    assert (
+        again.returncode == 0 and "goes on where it was stopped" in again.stdout
+        and "continuing after epoch" in again.stdout), again.stderr
     table = pd.read_csv(labelled/"tuning/bilstm-joint/joint.csv")
     assert len(table) == 2 and set(table.state) == {"finished"}
 
     other = kd_nb("tune", "runs/r", "--trials", "3", "--epochs", "5")
-    assert other.returncode == 2 and "epochs: 4 -> 5" in other.stderr and "--name" in other.stderr and "Traceback" not in other.stderr
+    assert (
+        other.returncode == 2 and "epochs: 4 -> 5" in other.stderr and "--name" in other.stderr
+        and "Traceback" not in other.stderr)
 
 
 def test_who_comes_too_late_is_told(labelled, kd_nb):
@@ -88,7 +107,8 @@ def test_who_comes_too_late_is_told(labelled, kd_nb):
     with base.lock("search-0"):  # another process is at the only trial
         open_study(base).ask()
         r = kd_nb("tune", "runs/r", "--trials", "1", "--epochs", "2", "--name", "late")
-    assert r.returncode == 0 and "still at 1 of the 1 trials" in r.stdout and "no trial has ended yet" in r.stdout, (r.stdout, r.stderr)
+    assert (
+        r.returncode == 0 and "still at 1 of the 1 trials" in r.stdout and "no trial has ended yet" in r.stdout), (r.stdout, r.stderr)
     assert "Traceback" not in r.stderr
 
 
@@ -104,8 +124,11 @@ def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, kd_nb):
 
 
 def test_wrong_options_are_named_before_anything_is_trained(labelled, kd_nb):
-    for args, word in ((["--steps", "rate"], "unknown step"), (["--trials", "0"], "--trials"), (["--trials", "3", "--steps", "lr"], "leave out --steps"),
-                       (["--student", "lstm"], "did you mean 'bilstm'"), (["--epochs", "0"], "--epochs"), (["--name", "a/b"], "without slashes"), (["--name", ".."], "without slashes")):
+    for args, word in (
+        (["--steps", "rate"], "unknown step"), (["--trials", "0"], "--trials"),
+        (["--trials", "3", "--steps", "lr"], "leave out --steps"),
+        (["--student", "lstm"], "did you mean 'bilstm'"), (["--epochs", "0"], "--epochs"),
+        (["--name", "a/b"], "without slashes"), (["--name", ".."], "without slashes")):
         r = kd_nb("tune", "runs/r", *args)
         assert r.returncode == 2 and word in r.stderr and "Traceback" not in r.stderr, (args, r.stderr)
     assert not list((labelled/"tuning").glob("*/*/students"))

@@ -48,7 +48,9 @@ def far(site, tmp_path):
 
 def test_wheel_holds_modules_corpora_and_entry_points(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    source = [f for f in (root/"kd_nb").rglob("*") if f.suffix in (".py", ".tsv", ".md", ".typed") and "__pycache__" not in f.parts]
+    source = [
+        f for f in (root / "kd_nb").rglob("*")
+        if f.suffix in (".py", ".tsv", ".md", ".typed") and "__pycache__" not in f.parts]
     missing = {f.relative_to(root).as_posix() for f in source} - set(names)
     assert not missing
     assert "kd_nb/_modidx.py" in names and any(n.endswith(".tsv") for n in names)
@@ -69,7 +71,9 @@ def test_installed_command_answers(site, far):
 
 def declared(wheel):
     "The installed distributions that the wheel asks for, and those that they ask for; torchvision only where it is there (see scripts/setup.sh)."
-    metadata = zipfile.ZipFile(wheel).read(next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode()
+    metadata = (
+        zipfile.ZipFile(wheel)
+        .read(next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode())
     todo, found = [line.split(": ", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")], {}
     todo = [(Requirement(r), {""}) for r in todo]
     while todo:
@@ -78,10 +82,12 @@ def declared(wheel):
         name = r.name.lower().replace("_", "-")
         try: dist = distribution(r.name)
         except PackageNotFoundError:
-            assert name == "torchvision" or sys.platform != "linux" or name.startswith(("nvidia", "cuda", "triton")), name
+            assert (
+                name == "torchvision" or sys.platform != "linux" or name.startswith(("nvidia", "cuda", "triton"))), name
             continue
         new = {"", *r.extras} - found.setdefault(name, (dist, set()))[1]
-        assert not r.specifier or r.specifier.contains(dist.version, prereleases=True), f"{r}: {dist.version} is installed"
+        assert not r.specifier or r.specifier.contains(dist.version, prereleases=True), (
+            f"{r}: {dist.version} is installed")
         found[name][1].update(new)
         if new: todo += [(Requirement(x), new) for x in dist.requires or ()]
     return [dist for dist, _ in found.values()]
@@ -121,16 +127,25 @@ def test_import_is_quick_and_loads_nothing_heavy(elsewhere):
 
 
 def test_what_is_declared_suffices_to_distil(elsewhere):
-    with pytest.raises(AssertionError, match="No module named 'pytest'"): elsewhere("python", "-c", "import pytest")  # a package of .venv that kd_nb does not declare
-    out = elsewhere("kd-nb", "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "60", "--epochs", "1", "--teacher-epochs", "1", "--name", "tried")
+    with pytest.raises(AssertionError, match="No module named 'pytest'"):
+        elsewhere("python", "-c", "import pytest")  # a package of .venv that kd_nb does not declare
+    out = elsewhere(
+        "kd-nb", "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "60", "--epochs", "1",
+        "--teacher-epochs", "1", "--name", "tried")
     assert "what was kept" in out
     assert "bilstm" in elsewhere("python", "-m", "kd_nb", "info", "runs/tried")
 
 
 def test_a_torchvision_that_cannot_load_is_passed_over(far, tmp_path):
     "One for CUDA beside a torch for CPUs: importing it fails, and transformers would import it."
-    fake = lambda name, v: ((tmp_path/f"{name}-{v}.dist-info").mkdir(), (tmp_path/f"{name}-{v}.dist-info"/"METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {v}\n"))
+    fake = lambda name, v: (
+        (tmp_path / f"{name}-{v}.dist-info").mkdir(),
+        (tmp_path / f"{name}-{v}.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {v}\n"))
     fake("torch", "2.13.0+cpu"), fake("torchvision", "0.28.0")
-    (tmp_path/"torchvision").mkdir(), (tmp_path/"torchvision"/"__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (
+        (tmp_path / "torchvision").mkdir(),
+        (tmp_path / "torchvision" / "__init__.py").write_text(
+            "raise RuntimeError('operator torchvision::nms does not exist')"))
     code = "import kd_nb, importlib.util as u; print(u.find_spec('torchvision')); from transformers.utils import is_torchvision_available as there; print(there())"
     assert far(sys.executable, "-c", code).split() == ["None", "False"]
