@@ -11,10 +11,10 @@ import numpy as np, pandas as pd, torch
 
 from kd_nb.calibration import BINNINGS, apply_temperature, calibration, fit_temperature, plot_reliability
 from kd_nb.calibration import reliability_bins
-from kd_nb.errors import aligned, by_confidence, compare, confusion, correlation, mean_confidence, most_confused
+from kd_nb.errors import by_confidence, compare, confusion, correlation, mean_confidence, most_confused
 from kd_nb.errors import only_teacher_right, only_teacher_sure, overlap, per_class, plot_confidence
 from kd_nb.errors import plot_confusion, right_by_one, sure_by_one
-from kd_nb.training import predictions
+from kd_nb.metrics import aligned, predictions
 
 
 def made_up(rows, models, classes):
@@ -23,10 +23,13 @@ def made_up(rows, models, classes):
     gold, sentences = rng.integers(classes, size=rows), [f"sentence {i}" for i in range(rows)]
     base = rng.normal(size=(rows, classes)).astype(np.float32)
     base[np.arange(rows), gold] += 4 * (rng.random(rows) < 0.8)
-    return {
-        f"model {m}": predictions(
-            sentences, base + m * rng.normal(size=(rows, classes), scale=0.5).astype(np.float32), names, gold)
-        for m in range(models)}, names
+    def logits(m): return base + m * rng.normal(size=(rows, classes), scale=0.5).astype(np.float32)
+    return {f"model {m}": predictions(sentences, logits(m), names, gold) for m in range(models)}, names
+
+
+def memory():
+    "Largest resident set of this process so far, in GB."
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def main():
@@ -45,7 +48,8 @@ def main():
         "by_confidence": lambda: [
             by_confidence(t, right, 20, least) for t in tables.values() for right in (True, False)
             for least in (True, False)],
-        "mean_confidence": lambda: mean_confidence(tables), "plot_confidence": lambda: plot_confidence(tables),
+        "mean_confidence": lambda: mean_confidence(tables),
+        "plot_confidence": lambda: plot_confidence(tables),
         "correlation": lambda: correlation(tables),
         "overlap": lambda: [overlap(tables, right) for right in (True, False)],
         "right_by_one": lambda: right_by_one(tables, students),
@@ -61,16 +65,19 @@ def main():
         "calibration": lambda: calibration(tables, names),
         "temperature": lambda: apply_temperature(first, fit_temperature(held_out, names)),
         "plot_reliability": lambda: plot_reliability(tables)}
-    before, times, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, {}, time.process_time()
+    before, times, cpu = memory(), {}, time.process_time()
     for name, part in parts.items():
         start = time.perf_counter()
         part()
         times[name] = time.perf_counter() - start
+    cpu = time.process_time() - cpu
     print(
-        f"{args.rows:,} made-up predictions x {args.models} models x {args.classes} classes, {torch.get_num_threads()} threads")
+        f"{args.rows:,} made-up predictions x {args.models} models x {args.classes} classes,"
+        f" {torch.get_num_threads()} threads")
     print(pd.Series(times, name="s").sort_values(ascending=False).round(2).to_string())
     print(
-        f"together {sum(times.values()):.1f} s ({time.process_time() - cpu:.1f} s of processor time); peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before:.2f} GB were needed to make the tables")
+        f"together {sum(times.values()):.1f} s ({cpu:.1f} s of processor time); peak memory"
+        f" {memory():.2f} GB, of which {before:.2f} GB were needed to make the tables")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"Sentences a second that a teacher labels: `Teacher.logits` against an unsorted loop padded to 128 tokens, same model and batch size."
+"""Sentences a second that a teacher labels: `Teacher.logits` against an unsorted loop padded to 128 tokens.
+
+    python benchmarks/label_sentences.py
+    KD_NB_DATA=~/data python benchmarks/label_sentences.py --task sara --n 2000
+
+Both have the same model and the same batch size. The task is Sara where KD_NB_DATA is set.
+"""
 import os
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = "1"  # read when torch is imported
@@ -11,7 +17,7 @@ from kd_nb.teacher import load_teacher
 torch.set_num_threads(1)
 
 def padded(teacher, sentences, batch_size, max_length=128):
-    "Logits in the order of the sentences, every sentence padded to `max_length` tokens; tokenising is part of it, as it is of ours."
+    "Logits in the order of the sentences, each padded to `max_length` tokens. Tokenising counts, as in ours."
     out = []
     for i in range(0, len(sentences), batch_size):
         batch = teacher.hf_tokenizer(
@@ -31,15 +37,15 @@ def tolerance():
     with autocast(torch.device("cpu")): return 0.1 if torch.is_autocast_enabled("cpu") else 1e-3
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument(
-        "--task", help="name of a task (default: sara where KD_NB_DATA is set, else mini-intents)",
-        default=argparse.SUPPRESS)
+    doc = __doc__.splitlines()[0]
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    usual = "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"
+    p.add_argument("--task", default=usual, help="name of a task")
     p.add_argument("--n", type=int, default=512, help="sentences, drawn at random from the training split")
     p.add_argument("--batch-size", type=int, default=256, help="sentences a batch, in both loops")
-    p.add_argument("--repeats", type=int, default=1, help="times that both are timed, in turn; the best counts")
+    p.add_argument("--repeats", type=int, default=1, help="both are timed so often, in turn; the best counts")
     args = p.parse_args()
-    task = load_task(getattr(args, "task", "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"))
+    task = load_task(args.task)
     # Drawn, not the first: a file may be in an order that is no fair sample of its lengths.
     rows = np.random.default_rng(0).permutation(len(task.splits["train"]))[:args.n]
     sentences = task.splits["train"].select(rows)["sentence"][:]
@@ -58,9 +64,11 @@ def main():
     assert apart < tolerance(), f"the loops' logits differ by up to {apart}"
     words = teacher.tokenise(sentences).lengths.float().mean()
     print(
-        f"{task.name}: {len(sentences)} sentences of {words:.1f} tokens on average, MiniLM, batch {args.batch_size}, one thread")
+        f"{task.name}: {len(sentences)} sentences of {words:.1f} tokens on average, MiniLM,"
+        f" batch {args.batch_size}, one thread")
     print(f"{'loop':16}{'sentences a second':>20}{'ratio to padded':>17}")
     for name, rate in best.items(): print(f"{name:16}{rate:20.1f}{rate / best['padded to 128']:17.2f}")
-    print(f"logits differ by at most {apart:.1e}; those of a class spread by {logits['kd_nb'].std(0).mean():.1e}")
+    spread = logits["kd_nb"].std(0).mean()
+    print(f"logits differ by at most {apart:.1e}; those of a class spread by {spread:.1e}")
 
 if __name__ == "__main__": main()

@@ -1,8 +1,11 @@
-"""All probes of several layers as one model, against the same protocol one probe at a time: the same scores? how much faster?
+"""All probes of several layers as one model, against one probe at a time: the same scores? how much faster?
 
-The vectors are MiniLM's (before any task) on self-made probing tasks; the plain version is SentEval's classifier written with `nn.Sequential`, autograd and torch's Adam (`train_plain`). Both use all threads; needs an idle machine.
+    python benchmarks/probe.py --tasks Tense
+    python benchmarks/probe.py --tasks Tense --student --layers 0 1 2 3 4 5
 
-    python benchmarks/probe.py [--tasks Tense TopConstituents] [--n-train 2000] [--seeds 3]
+The vectors are MiniLM's (before any task) on self-made probing tasks. The plain version is SentEval's
+classifier written with `nn.Sequential`, autograd and torch's Adam (`train_probe`).
+Both use all threads, and need an idle machine.
 """
 import argparse, tempfile, time
 
@@ -10,7 +13,7 @@ import numpy as np, pandas as pd, torch
 
 from kd_nb.encodings import encode
 from kd_nb.grammar import make_task
-from kd_nb.probe import GRID, Part, chosen, probe, train_plain
+from kd_nb.probe import GRID, Part, chosen, probe, train_probe
 from kd_nb.students import STUDENTS, make_student
 from kd_nb.teacher import load_teacher
 
@@ -23,8 +26,9 @@ def one_at_a_time(layers, table, seed):
         at = {s: np.flatnonzero(table.split == s) for s in ("tr", "va", "te")}
         parts = {s: Part(torch.from_numpy(layer[None, i].astype(np.float32)), y[i]) for s, i in at.items()}
         for nhid, dropout in GRID:
-            dev, acc = train_plain(parts, len(names), nhid, dropout, seed)
-            rows.append(dict(layer=k, devacc=100 * dev, acc=100 * acc, nhid=nhid, dropout=dropout, ntest=len(at["te"])))
+            dev, acc = train_probe(parts, len(names), nhid, dropout, seed)
+            scores = dict(devacc=100 * dev, acc=100 * acc, ntest=len(at["te"]))
+            rows.append(dict(layer=k, nhid=nhid, dropout=dropout) | scores)
     return pd.DataFrame(rows)
 
 
@@ -41,10 +45,13 @@ def main():
     args = p.parse_args()
     model = load_teacher("minilm", ["-", "+"])
     if args.student: model = make_student(model, "bert", **STUDENTS["bert"].sizes())
+    sizes = (args.n_train, args.n_eval, args.n_eval)
     print(
-        f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers}, {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings, {torch.get_num_threads()} threads")
+        f"{'small BERT' if args.student else 'MiniLM'}, layers {args.layers},"
+        f" {args.n_train} / {args.n_eval} / {args.n_eval} sentences, {len(GRID)} settings,"
+        f" {torch.get_num_threads()} threads")
     for task in args.tasks:
-        table, times, scores = make_task(task, (args.n_train, args.n_eval, args.n_eval)), [], []
+        table, times, scores = make_task(task, sizes), [], []
         with tempfile.TemporaryDirectory() as tmp:
             layers = encode(model, table.sentence.tolist(), f"{tmp}/e")
             layers = [np.array(layers[k]) for k in args.layers if k < len(layers)]
@@ -56,13 +63,17 @@ def main():
                 scores.append(best.assign(how=f.__name__, seed=seed))
         t = pd.DataFrame(times, columns=["how", "seed", "s"]).pivot(index="seed", columns="how", values="s")
         s = pd.concat(scores).pivot(index=["layer", "seed"], columns="how", values=["acc", "logreg"])
-        gap = {what: (s[what]["probe"] - s[what]["one_at_a_time"]).groupby("seed").mean() for what in ("acc", "logreg")}
+        faster = t.one_at_a_time / t.probe
         print(
-            f"{task}: {t.probe.mean():.1f} s against {t.one_at_a_time.mean():.1f} s = {(t.one_at_a_time / t.probe).mean():.1f}x (seeds: {', '.join(f'{r:.1f}' for r in t.one_at_a_time / t.probe)})")
-        for what, g in gap.items():
-            by_layer = s[what].groupby("layer").mean()
+            f"{task}: {t.probe.mean():.1f} s against {t.one_at_a_time.mean():.1f} s = {faster.mean():.1f}x"
+            f" (seeds: {', '.join(f'{r:.1f}' for r in faster)})")
+        for what in ("acc", "logreg"):
+            gap = s[what]["probe"] - s[what]["one_at_a_time"]
+            by_seed, by_layer = gap.groupby("seed").mean(), gap.groupby("layer").mean()
             print(
-                f"  {what}: together minus one at a time, mean over layers: {g.mean():+.2f} points (seeds: {', '.join(f'{x:+.2f}' for x in g)}); layers, mean over seeds: {', '.join(f'{x:+.1f}' for x in by_layer['probe'] - by_layer['one_at_a_time'])}",
+                f"  {what}: together minus one at a time, mean over layers: {by_seed.mean():+.2f} points"
+                f" (seeds: {', '.join(f'{x:+.2f}' for x in by_seed)}); layers, mean over seeds:"
+                f" {', '.join(f'{x:+.1f}' for x in by_layer)}",
                 flush=True)
 
 

@@ -1,4 +1,10 @@
-"Seconds an epoch of kd_nb's training loop against a plain PyTorch loop and transformers.Trainer: same student, data, loss."
+"""Seconds an epoch of kd_nb's training loop against a plain PyTorch loop and transformers.Trainer.
+
+    python benchmarks/train_student.py
+    KD_NB_DATA=~/data python benchmarks/train_student.py --task sara --mode static
+
+All have the same student, data and loss. The task is Sara where KD_NB_DATA is set.
+"""
 import os
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = "1"  # read when torch is imported
@@ -13,17 +19,19 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from kd_nb.data import load_task
 from kd_nb.distil import distil
 from kd_nb.losses import make_loss
+from kd_nb.student import MODES
 from kd_nb.students import make_student
 from kd_nb.teacher import load_teacher
 from kd_nb.training import Batches, only_rows
-from kd_nb.vectors import MODES
 
-BATCH, LR, CLIP = 32, 5e-4, 30.  # the study's, in all three loops; all decay the learning rate to 0 without a warm-up
+# The study's, in all three loops. All decay the learning rate to 0 without a warm-up.
+BATCH, LR, CLIP = 32, 5e-4, 30.
 torch.set_num_threads(1)
 
 def transfer_set(ds, n_classes):
-    "The sentences with logits drawn once for each class: no teacher need be fine-tuned, and yet there is something to learn."
-    drawn, label = np.random.default_rng(0).standard_normal((n_classes, n_classes), dtype=np.float32), ds["label"][:]
+    "The sentences with logits drawn once for each class: without a teacher, and yet something to learn."
+    drawn = np.random.default_rng(0).standard_normal((n_classes, n_classes), dtype=np.float32)
+    label = ds["label"][:]
     return Dataset.from_dict({"sentence": ds["sentence"][:], "label": label, "logits": drawn[label]})
 
 def new_student(teacher, mode):
@@ -47,13 +55,15 @@ def collate(rows):
 def ours(student, transfer, select, epochs):
     "kd_nb's loop as `kd-nb` runs it. Its seconds include scoring `select`, but not writing the state file."
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        log = distil(student, transfer, select, "accuracy", folder, make_loss("mse"), epochs, LR, BATCH, clip=CLIP)
+        loss = make_loss("mse")
+        log = distil(student, transfer, select, "accuracy", folder, loss, epochs, LR, BATCH, clip=CLIP)
     return list(log.seconds), list(log.loss)
 
 def plain(student, transfer, epochs):
     "The published code's loop: random batches, and an Adam that steps over every row of the vocabulary."
     loader = DataLoader(samples(student, transfer), BATCH, shuffle=True, collate_fn=collate)
-    opt = torch.optim.Adam([p for p in student.parameters() if p.requires_grad], LR, fused=False, foreach=False)
+    trained = [p for p in student.parameters() if p.requires_grad]
+    opt = torch.optim.Adam(trained, LR, fused=False, foreach=False)
     decay = torch.optim.lr_scheduler.LambdaLR(opt, lambda step: 1 - step / (epochs * len(loader)))
     student.train()
     seconds, losses = [], []
@@ -87,7 +97,8 @@ def make_trainer(student, transfer, epochs, optim, folder):
     args = TrainingArguments(
         folder, num_train_epochs=epochs, per_device_train_batch_size=BATCH, learning_rate=LR,
         max_grad_norm=CLIP, optim=optim, weight_decay=0.0, use_cpu=True, save_strategy="no", report_to="none",
-        disable_tqdm=True, logging_strategy="epoch", remove_unused_columns=False, dataloader_pin_memory=False)  # there is no GPU to pin memory for
+        disable_tqdm=True, logging_strategy="epoch", remove_unused_columns=False,
+        dataloader_pin_memory=False)  # there is no GPU to pin it for
     trainer = DistilTrainer(student, args, data_collator=collate, train_dataset=samples(student, transfer))
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -99,7 +110,7 @@ def with_trainer(student, transfer, epochs, optim):
     return clock.seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 def check_same_loss(student, transfer):
-    "With equal weights the three give the same loss for the same sentences; dropout is off, so that they are comparable."
+    "With equal weights and without dropout the three give the same loss for the same sentences."
     first = transfer.select(range(min(BATCH, len(transfer))))
     rows = collate(samples(student.eval(), first))
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
@@ -112,11 +123,12 @@ def check_same_loss(student, transfer):
     assert np.ptp(losses) < 1e-5, f"the loops do not compute the same loss: {losses}"
 
 def flops(student, n_tokens, n_sentences):
-    "Floating-point operations an epoch needs: matrix products of LSTM and head; a multiply-add is two. Padding, gates and Adam are not counted."
+    """Floating-point operations that an epoch needs: matrix products of LSTM and head. A multiply-add is two.
+    Padding, gates and Adam are not counted."""
     h, d = student.lstm.hidden_size, student.lstm.input_size
     trained = sum(t.embedding_dim for t in student.embedding.tables if t.weight.requires_grad)
-    lstm = (
-        2 * 4 * h * ((d + h) * 2 + (trained + h)))  # two directions, four gates; forward, weights' gradient, inputs' gradient
+    # Two directions of four gates: forward, the weights' gradient, the inputs' gradient.
+    lstm = 2 * 4 * h * ((d + h) * 2 + (trained + h))
     head = 3 * sum(m.weight.numel() for m in student.head if isinstance(m, torch.nn.Linear))
     return 2 * (lstm * n_tokens + head * n_sentences)
 
@@ -130,10 +142,10 @@ def gemm_rate(n=1024, repeats=20):
     return best
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument(
-        "--task", help="name of a task (default: sara where KD_NB_DATA is set, else mini-intents)",
-        default=argparse.SUPPRESS)
+    doc = __doc__.splitlines()[0]
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    usual = "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"
+    p.add_argument("--task", default=usual, help="name of a task")
     p.add_argument("--mode", choices=MODES, default="multichannel", help="of the student's word vectors")
     p.add_argument("--epochs", type=int, default=3, help="timed epochs of each loop, after one to warm up")
     p.add_argument("--n", type=int, default=None, help="use only so many training sentences; for a quick try")
@@ -141,25 +153,31 @@ def main():
         "--optim", nargs="+", default=["adamw_torch", "adamw_torch_fused"],
         help="Trainer's optimisers; the second is its own default since transformers 5")
     args = p.parse_args()
-    task = load_task(getattr(args, "task", "sara" if os.environ.get("KD_NB_DATA") else "mini-intents"))
-    train, select = task.splits["train"], task.splits["dev"].select(range(32))  # few, as the others score nothing
+    task = load_task(args.task)
+    train, select = task.splits["train"], task.splits["dev"].select(range(32))  # few, as others score none
     transfer = transfer_set(train.select(range(min(args.n or len(train), len(train)))), len(task.labels))
     student = partial(new_student, load_teacher("minilm", task.labels), args.mode)
     check_same_loss(student(), transfer)
     peak, epochs = gemm_rate(), args.epochs + 1
-    runs = {"kd_nb": ours(student(), transfer, select, epochs), "plain PyTorch": plain(student(), transfer, epochs)}
+    runs = {"kd_nb": ours(student(), transfer, select, epochs)}
+    runs["plain PyTorch"] = plain(student(), transfer, epochs)
     runs |= {f"Trainer, {optim}": with_trainer(student(), transfer, epochs, optim) for optim in args.optim}
-    peak, time_of = max(peak, gemm_rate()), {name: np.median(seconds[1:]) for name, (seconds, _) in runs.items()}
+    peak = max(peak, gemm_rate())
+    time_of = {name: np.median(seconds[1:]) for name, (seconds, _) in runs.items()}
     print(
-        f"{task.name}: {len(transfer):,} sentences, made-up teacher logits, {args.mode} student, one thread; median of {args.epochs} epochs")
+        f"{task.name}: {len(transfer):,} sentences, made-up teacher logits, {args.mode} student, one thread;"
+        f" median of {args.epochs} epochs")
     print(f"{'loop':28}{'s an epoch':>12}{'ratio to ours':>15}{'last loss':>11}")
     for name, (_, losses) in runs.items():
         print(f"{name:28}{time_of[name]:12.2f}{time_of[name] / time_of['kd_nb']:15.2f}{losses[-1]:11.4f}")
-    rate = flops(student(), len(student().tokenise(transfer["sentence"][:]).ids), len(transfer)) / time_of["kd_nb"]
+    n_tokens = len(student().tokenise(transfer["sentence"][:]).ids)
+    rate = flops(student(), n_tokens, len(transfer)) / time_of["kd_nb"]
     print(
-        f"kd_nb reaches {rate / 1e9:.1f} GFLOP/s: {100 * rate / peak:.0f} % of this core's matrix products ({peak / 1e9:.0f} GFLOP/s, float32)")
+        f"kd_nb reaches {rate / 1e9:.1f} GFLOP/s: {100 * rate / peak:.0f} % of this core's matrix products"
+        f" ({peak / 1e9:.0f} GFLOP/s, float32)")
     ends = [losses[-1] for _, losses in runs.values()]  # means over the last epoch
-    # Ours learns a little slower in the first epochs, since sentences of like length are less of a mixture: about 4 % on Sara.
-    assert abs(ends[0] - ends[1]) < 0.1 * ends[1], f"kd_nb and the plain loop end at different losses: {ends[:2]}"
+    # Ours learns a little slower in the first epochs, since sentences of like length are less of a mixture:
+    # about 4 % on Sara.
+    assert abs(ends[0] - ends[1]) < 0.1 * ends[1], f"kd_nb and the plain loop end at other losses: {ends[:2]}"
 
 if __name__ == "__main__": main()

@@ -9,7 +9,7 @@ __all__ = ['Recurrence', 'last_states']
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
-from .vectors import WordVectors
+from .student import WordVectors
 
 # %% ../nbs/90_fast_lstm.ipynb #fas-07
 class Recurrence(torch.autograd.Function):

@@ -38,7 +38,7 @@ def test_help_and_mistakes_answer_at_once(args, code, words):
 def test_an_exported_student_answers_without_torch(tmp_path):
     from kd_nb.deploy import export_student
     from kd_nb.students import STUDENTS
-    from kd_nb.vectors import word_tokenizer
+    from kd_nb.student import word_tokenizer
     tokenizer = word_tokenizer(["a good film", "a bad film"])
     export_student(
         STUDENTS["bilstm"](tokenizer, ["bad", "good"], tokenizer.get_vocab_size(), 8).eval(), tmp_path / "exported")

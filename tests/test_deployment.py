@@ -152,7 +152,7 @@ def test_pushed_student_comes_back(kind, tmp_path, monkeypatch):
     "What `push_to_hub` uploads (to a stand-in for the hub) is a whole student, without a pickle."
     from huggingface_hub import hub_mixin
     from kd_nb.students import STUDENTS, load_student
-    from kd_nb.vectors import word_tokenizer
+    from kd_nb.student import word_tokenizer
     class Hub:
         def __init__(self, token=None): pass
         def create_repo(self, repo_id, **_): return type("Repo", (), dict(repo_id=repo_id))

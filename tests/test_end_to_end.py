@@ -50,7 +50,7 @@ def test_real_tasks_load(task, sizes, real_data):
 def test_published_predictions_score_as_published(model, published, real_data):
     "Our metric on the published CoLA predictions of the thesis's students gives the published scores."
     import pandas as pd
-    from kd_nb.data import score
+    from kd_nb.metrics import score
     df = pd.read_csv(real_data/f"thesis-predictions/CoLA-{model}.tsv", sep="\t", quoting=csv.QUOTE_NONE)
     assert round(100 * score("mcc", df.label.to_numpy(), df.pred.to_numpy()), 1) == published
 

@@ -9,7 +9,7 @@ PAIRS = [
 
 @pytest.fixture
 def study(real_data):
-    from kd_nb.errors import aligned, read_predictions
+    from kd_nb.metrics import aligned, read_predictions
     return aligned(
         {
             name: read_predictions(real_data / f"thesis-predictions/CoLA-{name}.tsv")
@@ -54,8 +54,8 @@ def test_other_tasks_and_layouts(tmp_path):
     "Predictions of another task, in the study's layout, with class names of their own: the same answers as from a run's file."
     import numpy as np, pandas as pd
     from kd_nb.calibration import calibration, fit_temperature
-    from kd_nb.errors import compare, correlation, overlap, per_class, read_predictions
-    from kd_nb.training import predictions
+    from kd_nb.errors import compare, correlation, overlap, per_class
+    from kd_nb.metrics import predictions, read_predictions
     rng, names = np.random.default_rng(0), [f"intent {k}" for k in range(57)]
     gold = rng.integers(57, size=400)
     tables = {
@@ -113,7 +113,7 @@ def test_calibration_error_by_hand():
     ],
 )
 def test_layouts(tmp_path, name, content, expected):
-    from kd_nb.errors import hits, read_predictions
+    from kd_nb.metrics import hits, read_predictions
     (tmp_path/name).write_text(content)
     assert hits(read_predictions(tmp_path/name)).tolist() == expected
 
@@ -127,7 +127,7 @@ def test_layouts(tmp_path, name, content, expected):
         ("a\tx\tx\t2,1\nb\tx\tx\t2,1,0", "line 3: the logits")])
 def test_contradictions_are_refused(tmp_path, rows, words):
     from kd_nb.core import KdError
-    from kd_nb.errors import read_predictions
+    from kd_nb.metrics import read_predictions
     (tmp_path/"p.tsv").write_text(f"sentence\tlabel\tpred\tlogits\n{rows}\n")
     with pytest.raises(KdError, match=words): read_predictions(tmp_path/"p.tsv")
 
@@ -156,7 +156,7 @@ def test_small_and_numeric_tables():
 def test_normal_limit_is_the_bootstrap(monkeypatch, metric):
     import numpy as np
     from kd_nb import errors
-    from kd_nb.training import predictions
+    from kd_nb.metrics import predictions
     rng = np.random.default_rng(0)
     gold = rng.integers(10, size=4000)
     tables = {

@@ -56,7 +56,7 @@ def lab(tmp_path_factory):
         server.wait(30)
 
 
-@pytest.mark.parametrize("name", ["01_data.ipynb", "05_losses.ipynb", "09_errors.ipynb"])
+@pytest.mark.parametrize("name", ["04_data.ipynb", "13_losses.ipynb", "40_errors.ipynb"])
 def test_runs_in_the_browser(lab, browser, name):
     from selenium.webdriver.support.ui import WebDriverWait
     browser.set_script_timeout(400)

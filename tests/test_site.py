@@ -129,7 +129,7 @@ def test_links_and_images(name, proc, made):
     text, bad = no_code(markdown(made[name])), []
     assert "[[" not in text, "a link in a link: nbdev links every name of ours between backticks"
     home = yaml.safe_load((proc[0]/"nbdev.yml").read_text())["website"]["site-url"].rstrip("/") + "/"
-    at = {front_matter(nb).get("output-file"): page for page, nb in made.items()}  # core.html -> 00_core.ipynb
+    at = {front_matter(nb).get("output-file"): page for page, nb in made.items()}  # core.html -> 01_core.ipynb
     for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=[\"']([^\"']+)", text):
         path, _, anchor = target.partition("#")
         if path.startswith(home): path = at.get(path.removeprefix(home), path)
@@ -228,7 +228,7 @@ def test_documentation_is_for_readers(name, made):
 
 def test_the_page_of_the_command_shows_its_help(made):
     from kd_nb.cli import COMMANDS, load
-    texts = [text for text in documentation(made["12_cli.ipynb"]) if "### kd-nb" in text]
+    texts = [text for text in documentation(made["51_cli.ipynb"]) if "### kd-nb" in text]
     shown = {re.search(r"^### kd-nb (\w+) {#", text, re.M)[1]: text for text in texts}
     commands = {name: load(name) for name in COMMANDS}
     assert shown.keys() == commands.keys()
@@ -238,7 +238,7 @@ def test_the_page_of_the_command_shows_its_help(made):
         assert not [o for o in options if f"`{o}" not in shown[name]]
         prose = re.sub(r"```.*?```|`[^`]+`", "", shown[name], flags=re.S)
         assert not re.search(r"--[a-z]", prose), "two hyphens would become a dash"
-    outputs = [o for c in made["12_cli.ipynb"].cells if c.cell_type == "code" for o in c.outputs]
+    outputs = [o for c in made["51_cli.ipynb"].cells if c.cell_type == "code" for o in c.outputs]
     assert any("--version" in "".join(o.text) for o in outputs if o.get("name") == "stdout")
 
 

@@ -5,7 +5,8 @@ import pandas as pd, pytest
 
 from kd_nb.core import read_json, write_json
 from kd_nb.run import Run
-from kd_nb.tuning import open_base, open_study
+from kd_nb.search import open_study
+from kd_nb.trials import open_base
 
 from conftest import COMMAND
 

@@ -1,0 +1,88 @@
+"""The study in small: teacher, distilled BiLSTM and gold-label baseline on one real task, in several seeds.
+
+    export KD_NB_DATA=~/data
+    python studies/real_data.py --task sara --save nbs/saved/sara.json
+    python studies/real_data.py --task sst2 --max-train 8000 --epochs 10 --save nbs/saved/sst2.json
+    python studies/real_data.py --task cola --epochs 10 --save nbs/saved/cola.json
+
+Each seed is a whole run, `runs/<task>-s<seed>`: another selection split, teacher head, order and dropout.
+A run that exists is not made again. Scores are on dev, which no choice was made on.
+An interval resamples dev sentences and averages the seeds in each draw. So it covers the choice of sentences
+for the mean of these seeds.
+"""
+import argparse
+from pathlib import Path
+
+import numpy as np, pandas as pd
+from scipy import stats
+
+from kd_nb.core import read_json
+from kd_nb.metrics import score
+from kd_nb.pipeline import run_pipeline
+from kd_nb.settings import Settings
+from stamp import save
+
+
+HARD = "bilstm-hard"
+
+
+def read_predictions(runs, model):
+    "Gold classes int[n] and predicted classes int[n_seeds, n], over the same dev sentences."
+    tables = [pd.read_parquet(run/"predictions"/f"{model}-dev.parquet") for run in runs]
+    names = sorted(set(tables[0].label) | set().union(*(t.pred for t in tables)))
+    return tables[0].label.map(names.index).to_numpy(), np.stack([t.pred.map(names.index) for t in tables])
+
+
+def interval(statistic, *arrays):
+    "95 % percentile bootstrap of a statistic over sentences."
+    drawn = stats.bootstrap(
+        arrays, statistic, paired=True, vectorized=False, n_resamples=1000, method="percentile", rng=0)
+    return drawn.confidence_interval.low, drawn.confidence_interval.high
+
+
+def summary(runs):
+    "A row a model: scores of the seeds, their mean with its interval; and the gain of distilling."
+    metric = read_json(runs[0]/"metrics.json")["metric"]
+    mean = lambda label, *preds: np.mean([score(metric, label, p) for p in preds])
+    rows, preds = [], {}
+    for model in ("teacher", "bilstm", HARD):
+        label, preds[model] = read_predictions(runs, model)
+        low, high = interval(mean, label, *preds[model])
+        seeds = [score(metric, label, p) for p in preds[model]]
+        rows.append(dict(model=model, mean=mean(label, *preds[model]), low=low, high=high, seeds=seeds))
+    k = len(runs)
+    gain = lambda label, *both: mean(label, *both[:k]) - mean(label, *both[k:])
+    both = [*preds["bilstm"], *preds[HARD]]
+    low, high = interval(gain, label, *both)
+    rows.append(dict(model="gain over hard", mean=gain(label, *both), low=low, high=high, seeds=[]))
+    return metric, rows
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--task", required=True, help="sara, cola or sst2")
+    p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    p.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
+    p.add_argument("--loss", default=Settings.loss, help="mse or soft")
+    p.add_argument("--epochs", type=int, default=Settings.epochs, help="of the students")
+    p.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    p.add_argument("--save", type=Path, help="write the summary to this JSON file too")
+    args = p.parse_args()
+    runs = [args.runs_dir/f"{args.task}-s{seed}" for seed in args.seeds]
+    for run, seed in zip(runs, args.seeds):
+        settings = Settings(
+            task=args.task, teacher="minilm", max_train=args.max_train, loss=args.loss, epochs=args.epochs,
+            seed=seed)
+        run_pipeline(settings, run)
+    metric, rows = summary(runs)
+    print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")
+    teacher = rows[0]["mean"]
+    for r in rows:
+        kept = f"  {100 * r['mean'] / teacher:.0f} % of teacher" if r["seeds"] else ""
+        print(
+            f"{r['model']:15} {100 * r['mean']:5.1f} [{100 * r['low']:.1f}, {100 * r['high']:.1f}]  "
+            + " ".join(f"{100 * s:.1f}" for s in r["seeds"]) + kept)
+    if args.save: save(args.save, dict(task=args.task, metric=metric, max_train=args.max_train, rows=rows))
+
+
+if __name__ == "__main__": main()
