@@ -10,6 +10,9 @@ ini.read(here/"settings.ini", encoding="utf-8")
 cfg = ini["DEFAULT"]
 name, readme = cfg["lib_name"], here/"README.md"
 extra = "_requirements"
+# every `*_requirements` key is an extra: dev_requirements -> kd_nb[dev]
+extras = {k[:-len(extra)]: v.split() for k, v in cfg.items() if k.endswith(extra)}
+extras["all"] = sorted({r for name, needed in extras.items() if name != "dev" for r in needed})
 
 setup(
     name=name, version=cfg["version"], description=cfg["description"], keywords=cfg["keywords"].split(),
@@ -23,8 +26,7 @@ setup(
     # keyed by the package's name: an empty key would also match packages that are not ours
     package_data={name: ["py.typed", "corpora/*.md", "corpora/*/*.md", "corpora/*/*.tsv"]}, include_package_data=False,
     install_requires=cfg["requirements"].split(),
-    # every `*_requirements` key is an extra: dev_requirements -> kd_nb[dev]
-    extras_require={k[:-len(extra)]: v.split() for k, v in cfg.items() if k.endswith(extra)},
+    extras_require=extras,
     # the nbdev entry point lets other projects' docs link to our symbols
     entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": [f"{name}={name}._modidx:d"]},
     classifiers=["Intended Audience :: " + cfg["audience"], "Natural Language :: " + cfg["language"],

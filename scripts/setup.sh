@@ -49,7 +49,7 @@ fi
 
 # 3. The rest in one call, so that pip weighs all requirements together.
 say "installing kd_nb and its requirements (a few minutes the first time)"
-step pip install -c constraints.txt -e '.[dev]'
+step pip install -c constraints.txt -e '.[dev,all]'
 
 # 4. fastai asks for torchvision, whose usual build does not load beside a CPU torch and then breaks transformers.
 imports torchvision || { say "dropping torchvision, which cannot load here (kd_nb does not use it)"

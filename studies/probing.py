@@ -21,11 +21,10 @@ import pandas as pd
 
 from kd_nb.core import open_run
 from kd_nb.encodings import table_of, untrained
-from kd_nb.grammar import SPLITS
 from kd_nb.probe import chosen
-from kd_nb.probing import probe_model
+from kd_nb.probing import load_suite, probe_model
 from kd_nb.students import load_student
-from kd_nb.suite import control_labels, load_suite, without_model
+from kd_nb.suite import SPLITS, control_labels, without_model
 from kd_nb.teacher import load_teacher
 from stamp import save
 

@@ -134,6 +134,27 @@ def test_what_is_declared_suffices_to_distil(elsewhere):
         "--teacher-epochs", "1", "--name", "tried")
     assert "what was kept" in out
     assert "bilstm" in elsewhere("python", "-m", "kd_nb", "info", "runs/tried")
+    assert "kd-nb speed runs/tried adds" in elsewhere("kd-nb", "report", "runs/tried")  # a report without any extra
+
+
+@pytest.mark.parametrize("extra, command", [
+    ("augment", "run --task mini-sentiment --teacher minilm --max-train 60 --augment rules --name more"),
+    ("vectors", "run --task mini-sentiment --teacher minilm --max-train 60 --embeddings {file} --name words"),
+    ("deploy", "export runs/tried"), ("deploy", "speed runs/tried"), ("probe", "probe runs/tried"),
+    ("tune", "tune runs/tried --trials 2")])
+def test_an_extra_that_is_missing_is_named(elsewhere, tmp_path, extra, command):
+    (tmp_path/"words.vec").write_text("1 2\nfilm 0.5 1\n")
+    with pytest.raises(AssertionError, match=rf"is not installed: pip install 'kd_nb\[{extra}\]'"):
+        elsewhere("kd-nb", *command.format(file=tmp_path/"words.vec").split())
+
+
+def test_all_has_every_extra(wheel):
+    import email
+    about = email.message_from_string(zipfile.ZipFile(wheel).read(
+        next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode())
+    asked = [Requirement(r) for r in about.get_all("Requires-Dist")]
+    def of(name): return {r.name for r in asked if r.marker and r.marker.evaluate({"extra": name})}
+    assert of("all") == {n for e in about.get_all("Provides-Extra") if e not in ("all", "dev") for n in of(e)} > {"optuna"}
 
 
 def test_a_torchvision_that_cannot_load_is_passed_over(far, tmp_path):
