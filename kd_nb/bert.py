@@ -12,9 +12,8 @@ from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEncoder, BertPooler
 from .core import KdError
 from .losses import hooked, inside_mask
-from .student import LARGE, Layer, Space, Student
+from .student import LARGE, MODES, Layer, Space, Student
 from .training import MAX_LENGTH, SentenceClassifier
-from .student import MODES
 
 # %% ../nbs/16_bert.ipynb #ber-08
 BERT_WIDTHS = {  # hidden size, intermediate size, heads
@@ -33,15 +32,19 @@ def sizes_of_teacher(
     teacher: SentenceClassifier,  # with a `.model`
     layers: int | None = None,    # None: half of the teacher's
 ) -> dict:
-    "Sizes of a student as wide as its teacher, whose layers it copies; raises `KdError` for teachers that it cannot copy."
+    """Sizes of a student as wide as its teacher, whose layers it copies.
+
+    Raises `KdError` for teachers that it cannot copy.
+    """
     config = teacher.model.config
     if config.model_type != "bert":
-        raise KdError(f"--width teacher copies layers of a BERT; this teacher is of the type '{config.model_type}'")
-    usual = (config.hidden_act, config.layer_norm_eps) == (
-        "gelu", 1e-12) and config.max_position_embeddings >= MAX_LENGTH
-    if not usual:
         raise KdError(
-            "--width teacher copies layers of a BERT with gelu units and at least 128 positions; this teacher has others")
+            f"--width teacher copies layers of a BERT; this teacher is of the type '{config.model_type}'")
+    same_units = (config.hidden_act, config.layer_norm_eps) == ("gelu", 1e-12)
+    if not (same_units and config.max_position_embeddings >= MAX_LENGTH):
+        raise KdError(
+            "--width teacher copies layers of a BERT with gelu units and at least 128 positions; "
+            "this teacher has others")
     if (layers or 0) > config.num_hidden_layers:
         raise KdError(f"--layers {layers}: the teacher has only {config.num_hidden_layers} to copy")
     same = {k: getattr(config, k) for k in ("hidden_size", "intermediate_size", "num_attention_heads")}
@@ -68,22 +71,23 @@ class BertStudent(Student):
         same = mode in MODES and embed_dim * len(MODES[mode]) == hidden_size
         super().__init__(tokenizer, labels, vocab_size, embed_dim, mode, None if same else hidden_size)
         config = BertConfig(
-            hidden_size=hidden_size, intermediate_size=intermediate_size, num_attention_heads=num_attention_heads,
-            num_hidden_layers=num_layers, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
-            attn_implementation="sdpa")
+            hidden_size=hidden_size, intermediate_size=intermediate_size, num_hidden_layers=num_layers,
+            num_attention_heads=num_attention_heads, hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout, attn_implementation="sdpa")
         self.positions, self.types = nn.Embedding(MAX_LENGTH, hidden_size), nn.Embedding(2, hidden_size)
         self.norm, self.dropout = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps), nn.Dropout(dropout)
-        self.encoder, self.pooler, self.classifier = (
-            BertEncoder(config), BertPooler(config), nn.Linear(hidden_size, len(labels)))
+        self.encoder, self.pooler = BertEncoder(config), BertPooler(config)
+        self.classifier = nn.Linear(hidden_size, len(labels))
+        std = config.initializer_range
         for m in self.modules():  # BERT's initialisation
-            if isinstance(m, (nn.Linear, nn.Embedding)): nn.init.normal_(m.weight, std=config.initializer_range)
+            if isinstance(m, (nn.Linear, nn.Embedding)): nn.init.normal_(m.weight, std=std)
             if isinstance(m, nn.Linear): nn.init.zeros_(m.bias)
 
     def states(self, ids: Tensor, lengths: Tensor) -> Tensor:
         "The last layer's states, float[n, length, hidden_size]."
         x = self.embedding(ids) + self.positions.weight[:ids.shape[1]] + self.types.weight[0]
-        inside = inside_mask(lengths, ids.shape[1])
-        return self.encoder(self.dropout(self.norm(x)), attention_mask=inside[:, None, None]).last_hidden_state
+        x, inside = self.dropout(self.norm(x)), inside_mask(lengths, ids.shape[1])
+        return self.encoder(x, attention_mask=inside[:, None, None]).last_hidden_state
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         return self.classifier(self.dropout(self.pooler(self.states(ids, lengths))))
@@ -109,7 +113,10 @@ class BertStudent(Student):
                      larger=(("1", 8), ("2", 5)), careful=True)
 
     def layers(self, ids: Tensor, lengths: Tensor) -> list[Layer]:
-        "Word vectors with positions, normalised, then each layer of the encoder; [CLS] is the single position."
+        """Word vectors with positions, normalised, then each layer of the encoder.
+
+        [CLS] is the single position.
+        """
         layers = {str(i): layer for i, layer in enumerate(self.encoder.layer)}
         with hooked(norm=self.norm, **layers) as found: self.states(ids, lengths)
         return [(h, h[:, 0]) for h in found.values()]

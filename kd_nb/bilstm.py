@@ -45,21 +45,24 @@ class BiLSTM(Student):
     ):
         super().__init__(tokenizer, labels, vocab_size, embed_dim, mode)
         between = dropout if num_layers > 1 else 0.
-        self.lstm = nn.LSTM(
-            self.embedding.dim, hidden_size, num_layers, batch_first=True, bidirectional=True, dropout=between)
+        about = dict(batch_first=True, bidirectional=True, dropout=between)
+        self.lstm = nn.LSTM(self.embedding.dim, hidden_size, num_layers, **about)
         self.head = nn.Sequential(
-            nn.Linear(2 * hidden_size, fc_size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(fc_size, len(labels)))
+            nn.Linear(2 * hidden_size, fc_size), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(fc_size, len(labels)))
 
     def sentence_vectors(self, ids: Tensor, lengths: Tensor) -> Tensor:
         "The top layer's last states of both directions, float[n, 2 * hidden_size]."
         if self.training and ids.device.type == "cpu" and self.lstm.num_layers == 1:
             from kd_nb.fast_lstm import last_states  # the same, with a faster backward pass
             return last_states(self.lstm, self.embedding, ids, lengths)
-        packed = pack_padded_sequence(self.embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        x = self.embedding(ids)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, (h, _) = self.lstm(packed)  # h: [num_layers * 2, n, hidden_size]
         return torch.cat([h[-2], h[-1]], 1)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor: return self.head(self.sentence_vectors(ids, lengths))
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        return self.head(self.sentence_vectors(ids, lengths))
 
     @classmethod
     def sizes(cls, width="1", layers=None, teacher=None) -> dict:
@@ -109,22 +112,24 @@ def lstm_graph(
     with extra("deploy"): from onnx import TensorProto, helper, numpy_helper
     node, last = helper.make_node, student.lstm.num_layers - 1
     about = dict(hidden_size=student.lstm.hidden_size, direction="bidirectional")
-    nodes = [node("Gather", ["table", "ids"], ["vectors"]), node("Transpose", ["vectors"], ["x0"], perm=[1, 0, 2]),
-             node("Cast", ["lengths"], ["steps"], to=TensorProto.INT32)]
+    nodes = [
+        node("Gather", ["table", "ids"], ["vectors"]),
+        node("Transpose", ["vectors"], ["x0"], perm=[1, 0, 2]),
+        node("Cast", ["lengths"], ["steps"], to=TensorProto.INT32)]
     for k in range(last + 1):
         nodes += [node("LSTM", [f"x{k}", f"w{k}", f"r{k}", f"b{k}", "steps"], [f"y{k}", f"h{k}"], **about)]
         if k < last:  # both directions side by side: [length, n, 2 * hidden_size]
             nodes += [
                 node("Transpose", [f"y{k}"], [f"t{k}"], perm=[0, 2, 1, 3]),
                 node("Reshape", [f"t{k}", "sides"], [f"x{k + 1}"])]
-    nodes += [
-        node("Transpose", [f"h{last}"], ["h"], perm=[1, 0, 2]), node("Flatten", ["h"], ["s"])]  # the top layer's last states
+    # the top layer's last states
+    nodes += [node("Transpose", [f"h{last}"], ["h"], perm=[1, 0, 2]), node("Flatten", ["h"], ["s"])]
     nodes += [node("MatMul", ["s", "m1"], ["p"]), node("Add", ["p", "c1"], ["q"]), node("Relu", ["q"], ["a"])]
     nodes += [node("MatMul", ["a", "m2"], ["u"]), node("Add", ["u", "c2"], ["logits"])]
     used, io = {name for n in nodes for name in n.input}, helper.make_tensor_value_info
     values = {name: v for name, v in _lstm_values(student).items() if name in used}
-    graph = helper.make_graph(
-        nodes, "bilstm", [io("ids", TensorProto.INT64, ["n", "length"]), io("lengths", TensorProto.INT64, ["n"])],
-        [io("logits", TensorProto.FLOAT, ["n", len(student.labels)])],
-        [numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in values.items()])
+    inputs = [io("ids", TensorProto.INT64, ["n", "length"]), io("lengths", TensorProto.INT64, ["n"])]
+    outputs = [io("logits", TensorProto.FLOAT, ["n", len(student.labels)])]
+    constants = [numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in values.items()]
+    graph = helper.make_graph(nodes, "bilstm", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

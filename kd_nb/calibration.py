@@ -18,11 +18,12 @@ from .metrics import Tables, checked, hits, logits_of
 BINNINGS = ("width", "mass")
 
 def reliability_bins(
-    table: pd.DataFrame,  # the predictions of one model
+    table: pd.DataFrame,   # the predictions of one model
     n_bins: int = 10,
     equal: str = "width",  # bins of equal width in (0, 1], or of equal mass
-) -> pd.DataFrame:  # a row for each bin that is not empty: low, high (edges; the upper one belongs to the bin), n, confidence, accuracy
-    "Accuracy by confidence."
+) -> pd.DataFrame:         # a row for each bin that is not empty: low, high, n, confidence, accuracy
+    """Accuracy by confidence.
+    `low` and `high` are edges, the upper of which belongs to the bin."""
     if n_bins < 1: raise KdError(f"there must be at least one bin, not {n_bins}")
     confidence, right = table.confidence.to_numpy(float), hits(table)
     if check_name(equal, BINNINGS, "kind of bins") == "width": edges = np.linspace(0, 1, n_bins + 1)
@@ -46,16 +47,18 @@ def gold_classes(
     table: pd.DataFrame,    # predictions with gold labels
     labels: Sequence[str],  # class names in the order of the logits
 ) -> np.ndarray:            # int[n]
-    "Gold labels as places among the logits; raises `KdError` for a label that is not in `labels`, or for another number of logits."
+    """Gold labels as places among the logits.
+    Raises `KdError` for a label that is not in `labels`, or for another number of logits."""
     count, names = logits_of(checked(table)[:1]).shape[1], list(map(str, labels))
     if not count == len(names) == len(set(names)):
         raise KdError(f"the predictions have {count} logits, but there are {len(set(names))} different labels")
-    label = (
-        table.label.astype(int) if table.label.dtype.kind == "f" and (table.label % 1 == 0).all() else table.label)  # 1.0 is class 1
+    label = table.label
+    if label.dtype.kind == "f" and (label % 1 == 0).all(): label = label.astype(int)  # 1.0 is class 1
     gold = pd.Index(names).get_indexer(label.map(str))
     if (unknown := gold < 0).any():
         raise KdError(
-            f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of {', '.join(map(repr, names))}")
+            f"row {unknown.argmax() + 1}: label {table.label.iloc[unknown.argmax()]!r} is none of "
+            f"{', '.join(map(repr, names))}")
     return gold
 
 def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
@@ -63,21 +66,23 @@ def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
     gold = torch.from_numpy(gold_classes(table, labels))[:, None]
     logp = torch.from_numpy(logits_of(table)).log_softmax(1)
     p = logp.exp()
-    return float((p.square().sum(1, keepdim=True) - 2 * p.gather(1, gold) + 1).mean()), float(
-        -logp.gather(1, gold).mean())
+    return (
+        float((p.square().sum(1, keepdim=True) - 2 * p.gather(1, gold) + 1).mean()),
+        float(-logp.gather(1, gold).mean()))
 
 # %% ../nbs/41_calibration.ipynb #3bf76b5a
 def brier_score(
     table: pd.DataFrame,    # predictions with gold labels
     labels: Sequence[str],  # class names in the order of the logits
-) -> float:  # in [0, 2]
-    "Brier score over all classes: mean over sentences of the squared distance between the probabilities and the gold class."
+) -> float:                 # in [0, 2]
+    """Brier score over all classes.
+    The mean over sentences of the squared distance between the probabilities and the gold class."""
     return _scores(table, labels)[0]
 
 def nll(
     table: pd.DataFrame,    # predictions with gold labels
     labels: Sequence[str],  # class names in the order of the logits
-) -> float:  # in nats
+) -> float:                 # in nats
     "Negative log-likelihood: mean over sentences of the surprise at the gold class."
     return _scores(table, labels)[1]
 
@@ -86,8 +91,10 @@ def calibration(
     tables: Tables,
     labels: Sequence[str],  # class names in the order of the logits
     n_bins: int = 10,
-) -> pd.DataFrame:  # a row a model: accuracy, mean confidence, calibration error by equal width and equal mass (percent); Brier score; negative log-likelihood
-    "How calibrated models are."
+) -> pd.DataFrame:  # a row a model: accuracy, confidence, ECE (width), ECE (mass), Brier, NLL
+    """How calibrated models are.
+    In percent accuracy, mean confidence and calibration error by bins of equal width and of equal mass.
+    Then Brier score and negative log-likelihood."""
     columns = ["accuracy", "confidence", "ECE (width)", "ECE (mass)", "Brier", "NLL"]
     def row(t):
         errors = [expected_calibration_error(t, n_bins, equal) for equal in BINNINGS]
@@ -101,16 +108,19 @@ def plot_reliability(
     n_bins: int = 10,
     equal: str = "width",
 ):  # matplotlib Axes
-    "Reliability diagram: accuracy by confidence with Wilson's 95 % intervals; the larger the dot, the more predictions; on the diagonal a model is as good as it believes."
+    """Reliability diagram: accuracy by confidence with Wilson's 95 % intervals.
+    The larger the dot, the more predictions; on the diagonal a model is as good as it believes."""
     import matplotlib.pyplot as plt
     ax = plt.subplots(figsize=(4.6, 4))[1]
     ax.plot([0, 1], [0, 1], ls="--", lw=1, color="0.5")
     for i, (name, table) in enumerate(tables.items()):
         bins = reliability_bins(table, n_bins, equal)
-        x = bins.confidence + 0.006 * (i - (len(tables) - 1) / 2)  # side by side, or intervals would hide each other
+        # side by side, or intervals would hide each other
+        x = bins.confidence + 0.006 * (i - (len(tables) - 1) / 2)
         line, = ax.plot(x, bins.accuracy, label=name)
-        ends = np.array(
-            [stats.binomtest(round(a * n), n).proportion_ci(method="wilson") for a, n in zip(bins.accuracy, bins.n)])
+        ends = np.array([
+            stats.binomtest(round(a * n), n).proportion_ci(method="wilson")
+            for a, n in zip(bins.accuracy, bins.n)])
         ax.vlines(x, ends[:, 0], ends[:, 1], color=line.get_color(), lw=1)
         ax.scatter(x, bins.accuracy, s=10 + 150 * bins.n / bins.n.max(), color=line.get_color(), alpha=0.7)
     ax.set(xlabel="confidence (mean of a bin)", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
@@ -122,16 +132,19 @@ def fit_temperature(
     table: pd.DataFrame,    # predictions for held-out sentences, with gold labels
     labels: Sequence[str],  # class names in the order of the logits
 ) -> float:
-    "The temperature with the least negative log-likelihood (Guo et al. 2017), between 0.05 and 20; raises `KdError` if the best is at or beyond these."
+    """The temperature with the least negative log-likelihood (Guo et al. 2017), between 0.05 and 20.
+    Raises `KdError` if the best is at or beyond these."""
     logits, gold = torch.from_numpy(logits_of(table)), torch.from_numpy(gold_classes(table, labels))
     if hits(table).all():
         raise KdError(
-            f"all {len(table)} held-out predictions are right: the colder the better, and no temperature fits")
+            f"all {len(table)} held-out predictions are right: the colder the better, "
+            "and no temperature fits")
     def loss(log_t): return float(F.cross_entropy(logits / np.exp(log_t), gold))
     t = float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
     if not 0.06 < t < 19:
         raise KdError(
-            f"no temperature between 0.05 and 20 fits {len(table)} held-out predictions of which {hits(table).sum()} are right")
+            f"no temperature between 0.05 and 20 fits {len(table)} held-out predictions "
+            f"of which {hits(table).sum()} are right")
     return t
 
 def apply_temperature(

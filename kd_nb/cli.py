@@ -14,7 +14,7 @@ import typer
 from fastcore.docments import docments
 from typer.core import TyperCommand, TyperGroup
 from . import __version__
-from .core import KdError
+from .core import KdError, flag
 
 # %% ../nbs/51_cli.ipynb #cell-005
 COMMANDS = {  # name -> its module, and one line of help
@@ -33,8 +33,6 @@ COMMANDS = {  # name -> its module, and one line of help
 }
 
 # %% ../nbs/51_cli.ipynb #cli-01
-def _flag(name: str) -> str: return f"--{name.replace('_', '-')}"
-
 def _declared(name: str, kind, default, shown) -> inspect.Parameter:
     "A parameter as Typer wants it."
     if get_args(kind): kind = Optional[get_args(kind)[0]]
@@ -44,14 +42,14 @@ def _of_settings(settings: type) -> list[inspect.Parameter]:
     "An option for each field of a dataclass."
     def one(f):
         known, is_flag = f.metadata["option"], bool in (f.type, *get_args(f.type))
-        names = [f"{_flag(f.name)}/{_flag(f'no_{f.name}')}"] if is_flag else []
+        names = [f"{flag(f.name)}/{flag(f'no_{f.name}')}"] if is_flag else []
         return _declared(f.name, f.type, f.default, typer.Option(*names, help=known.help, rich_help_panel=known.group))
     return [one(f) for f in fields(settings)]
 
 def _of_parameter(p: inspect.Parameter, help: str, panel: str | None) -> inspect.Parameter:
     "An argument or an option."
     if p.kind != p.KEYWORD_ONLY: shown = typer.Argument(help=help)
-    else: shown = typer.Option(*[_flag(p.name)] * (p.annotation is bool), help=help, rich_help_panel=panel)
+    else: shown = typer.Option(*[flag(p.name)] * (p.annotation is bool), help=help, rich_help_panel=panel)
     return _declared(p.name, p.annotation, p.default, shown)
 
 # %% ../nbs/51_cli.ipynb #cli-02
@@ -74,6 +72,7 @@ def as_command(
     command.__name__ = function.__name__
     return command
 
+# %% ../nbs/51_cli.ipynb #cli-02-b
 def load(
     name: str,  # in `COMMANDS`
 ):  # Typer's command

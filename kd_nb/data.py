@@ -23,7 +23,8 @@ from .terminal import show
 # %% ../nbs/04_data.ipynb #cell-016
 @dataclass(frozen=True, repr=False)
 class Task(Facts):
-    "A sentence classification task: splits `train`, `dev` and perhaps `test`, each with columns `sentence` and `label`."
+    """A sentence classification task.
+    Its splits are `train`, `dev` and perhaps `test`, each with columns `sentence` and `label`."""
     name: str            # e.g. "cola"
     metric: str          # a name in `METRICS`
     splits: DatasetDict  # split name -> Dataset
@@ -36,14 +37,15 @@ class Task(Facts):
     def digest(self) -> str:
         "A checksum of every sentence and label in every split: it changes when the data does."
         rows = pd.concat([ds.to_pandas().assign(split=split) for split, ds in self.splits.items()])
-        content = pd.util.hash_pandas_object(rows, index=False).values.tobytes() + "\t".join(self.labels).encode()
-        return hashlib.sha256(content).hexdigest()[:16]
+        hashes = pd.util.hash_pandas_object(rows, index=False).values
+        return hashlib.sha256(hashes.tobytes() + "\t".join(self.labels).encode()).hexdigest()[:16]
 
     def facts(self) -> dict[str, str]:
         "Splits, classes, metric and three examples, for people."
         splits = ", ".join(f"{d.num_rows:,} {s}" for s, d in self.splits.items())
         first = self.splits["train"][:3]
-        examples = " | ".join(f"{shorten(s, 60)} ({self.labels[i]})" for s, i in zip(first["sentence"], first["label"]))
+        pairs = zip(first["sentence"], first["label"])
+        examples = " | ".join(f"{shorten(s, 60)} ({self.labels[i]})" for s, i in pairs)
         return {"name": self.name, "splits": splits, "classes": some(self.labels),
                 "metric": metric_label(self.metric), "source": self.source, "examples": examples}
 
@@ -65,30 +67,31 @@ def check_rows(
 def make_task(
     name: str,          # of the task
     metric: str,        # a name in `METRICS`
-    frames: dict[str, pd.DataFrame],  # split -> rows with columns `sentence` and `label`; `train` and `dev` are needed
+    # split -> rows with columns `sentence` and `label`; `train` and `dev` are needed
+    frames: dict[str, pd.DataFrame],
     where: dict[str, str],  # split -> file or source, for messages
     names: Iterable[str] | None = None,  # label names in their order; sorted labels of `train` where None
     source: str = "",   # where the data came from, for people
 ) -> Task:              # checked
-    "Check all splits and make a `Task`; raise `KdError` for a single class or a label that training never shows."
+    """Check all splits and make a `Task`.
+    Raises `KdError` for a single class or a label that training never shows."""
     check_name(metric, METRICS, "metric")
     frames = {split: check_rows(df, where[split]) for split, df in frames.items()}
     seen = sorted(frames["train"].label.unique())
     if len(seen) < 2:
-        raise KdError(
-            f"{where['train']}: all {len(frames['train'])} rows have the label '{seen[0]}': two classes are needed")
+        raise KdError(f"{where['train']}: all {len(frames['train'])} rows have the label '{seen[0]}': "
+                      "two classes are needed")
     for split, df in frames.items():
         if len(df) < 2: raise KdError(f"{where[split]}: at least two rows are needed to score on")
         unknown = ~df.label.isin(seen)
         if unknown.any():
             row = int(unknown.values.argmax())
-            raise KdError(
-                f"{where[split]}, row {row + 1}: the label '{df.label[row]}' does not occur in the training rows")
+            raise KdError(f"{where[split]}, row {row + 1}: the label '{df.label[row]}' "
+                          "does not occur in the training rows")
     features = Features({"sentence": Value("string"), "label": ClassLabel(names=list(names or seen))})
-    splits = {
-        s: Dataset.from_pandas(df[["sentence", "label"]], features=features, preserve_index=False)
-        for s, df in frames.items()}
-    return Task(name, metric, DatasetDict(splits), source)
+    def dataset(df):
+        return Dataset.from_pandas(df[["sentence", "label"]], features=features, preserve_index=False)
+    return Task(name, metric, DatasetDict({s: dataset(df) for s, df in frames.items()}), source)
 
 # %% ../nbs/04_data.ipynb #cell-023
 def _json_lines(path):
@@ -96,7 +99,8 @@ def _json_lines(path):
     rows = []
     for i, line in enumerate(path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n"), 1):
         try: rows.append(dict(json.loads(line)))
-        except (ValueError, TypeError) as e: raise KdError(f"{path}, row {i}: this is not a JSON object") from e
+        except (ValueError, TypeError) as e:
+            raise KdError(f"{path}, row {i}: this is not a JSON object") from e
     return pd.DataFrame(rows)
 
 _plain = dict(dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
@@ -113,25 +117,27 @@ def read_table(
     text: str = "sentence",  # name of the column of sentences
     label: str = "label",    # name of the column of labels
 ) -> pd.DataFrame:           # columns `sentence` and `label`, not yet checked row by row
-    "Read a labelled table; raise `KdError` for a missing file or column, an empty file, a wrong format or encoding."
+    """Read a labelled table.
+    Raises `KdError` for a missing file or column, an empty file, a wrong format or encoding."""
     path = Path(path)
     if not path.is_file(): raise KdError(f"no such file: {path}")
     if path.suffix not in READERS:
         raise KdError(f"{path}: '{path.suffix}' files cannot be read; give one of {', '.join(READERS)}")
     if path.stat().st_size == 0: raise KdError(f"{path}: the file is empty")
-    try:
-        df = READERS[path.suffix](path)
+    try: df = READERS[path.suffix](path)
     except UnicodeDecodeError as e:
-        raise KdError(
-            f"{path}, near row {_row_not_utf8(path)}: this is not UTF-8 text; save the file in UTF-8") from e
+        where = f"{path}, near row {_row_not_utf8(path)}"
+        raise KdError(f"{where}: this is not UTF-8 text; save the file in UTF-8") from e
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as e:
         raise KdError(f"{path}: cannot be read as {path.suffix}: {str(e).splitlines()[0]}") from e
-    if path.suffix in (".csv", ".tsv") and not isinstance(
-        df.index, pd.RangeIndex):  # pandas made the surplus field an index
-        raise KdError(f"{path}, row 1: more fields than the header has columns; quote sentences that hold a comma")
+    # pandas makes a surplus field an index
+    if path.suffix in (".csv", ".tsv") and not isinstance(df.index, pd.RangeIndex):
+        raise KdError(f"{path}, row 1: more fields than the header has columns; "
+                      "quote sentences that hold a comma")
     for option, column in (("--text", text), ("--label", label)):
         if column not in df.columns:
-            raise KdError(f"{path}: no column '{column}'; name one of {', '.join(map(str, df.columns))} with {option}")
+            there = ", ".join(map(str, df.columns))
+            raise KdError(f"{path}: no column '{column}'; name one of {there} with {option}")
     return df[[text, label]].set_axis(["sentence", "label"], axis=1)
 
 # %% ../nbs/04_data.ipynb #cell-025
@@ -160,7 +166,8 @@ def load_file(
     path: str | Path,        # training rows, see `read_table`
     text: str = "sentence",  # column of sentences
     label: str = "label",    # column of labels
-    dev: str | Path | None = None,   # dev rows; 15 % of the training rows are split off, stratified, where None
+    # dev rows; 15 % of the training rows are split off, stratified, where None
+    dev: str | Path | None = None,
     test: str | Path | None = None,  # test rows, if there are any
     metric: str = "accuracy",  # a name in `METRICS`
 ) -> Task:                   # named after the file
@@ -191,28 +198,29 @@ def from_folder(
     folder: Path,  # holds `train.tsv`, `dev.tsv` and perhaps `test.tsv`
 ) -> dict[str, pd.DataFrame]:  # split -> rows
     "The splits of a task that lies in a folder of TSV files."
-    if not folder.is_dir(): raise KdError(f"no such folder: {folder}; mend KD_NB_DATA, or unset it to fetch the task")
-    return {
-        s: read_table(folder / f"{s}.tsv") for s in ("train", "dev", "test")
-        if s != "test" or (folder / f"{s}.tsv").exists()}
+    if not folder.is_dir():
+        raise KdError(f"no such folder: {folder}; mend KD_NB_DATA, or unset it to fetch the task")
+    splits = ("train", "dev", "test") if (folder/"test.tsv").exists() else ("train", "dev")
+    return {s: read_table(folder/f"{s}.tsv") for s in splits}
 
 def from_glue(
     config: str,  # "cola" or "sst2"
     repo: str = "nyu-mll/glue",  # on the hub, or a local folder of the same shape
 ) -> dict[str, pd.DataFrame]:
     "Train and dev of a GLUE task; the labels of its test part are not public."
-    splits = {s: load_dataset(repo, config, split=hub) for s, hub in (("train", "train"), ("dev", "validation"))}
+    names = {"train": "train", "dev": "validation"}  # ours -> the hub's
+    splits = {s: load_dataset(repo, config, split=hub) for s, hub in names.items()}
     return {s: ds.select_columns(["sentence", "label"]).to_pandas() for s, ds in splits.items()}
 
 def from_sara(
-    base: str = "https://raw.githubusercontent.com/samsucik/knowledge-distil-bert/master/data/glue_data/Sara",  # or a local folder
+    # or a local folder
+    base: str = "https://raw.githubusercontent.com/samsucik/knowledge-distil-bert/master/data/glue_data/Sara",
 ) -> dict[str, pd.DataFrame]:
     "Sara as its author published it: class number and sentence, and a file of intent names."
     read = partial(pd.read_csv, sep="\t", quoting=csv.QUOTE_NONE, header=None, keep_default_na=False)
     intents = read(f"{base}/int_to_intent.tsv").set_index(0)[1]
-    return {
-        s: read(f"{base}/{s}.tsv", names=["label", "sentence"]).assign(label=lambda d: d.label.map(intents))
-        for s in ("train", "dev", "test")}
+    splits = {s: read(f"{base}/{s}.tsv", names=["label", "sentence"]) for s in ("train", "dev", "test")}
+    return {s: df.assign(label=df.label.map(intents)) for s, df in splits.items()}
 
 # %% ../nbs/04_data.ipynb #cell-039
 @dataclass(frozen=True)
@@ -227,26 +235,31 @@ class Entry:
 
 TASKS = {
     "cola": Entry(
-        "mcc", "CoLA", "is the sentence acceptable English? (Warstadt et al. 2019)", partial(from_glue, "cola"),
-        ("unacceptable", "acceptable")),
+        "mcc", "CoLA", "is the sentence acceptable English? (Warstadt et al. 2019)",
+        partial(from_glue, "cola"), ("unacceptable", "acceptable")),
     "sst2": Entry(
-        "accuracy", "SST-2", "is the film review positive? (Socher et al. 2013)", partial(from_glue, "sst2"),
-        ("negative", "positive")),
+        "accuracy", "SST-2", "is the film review positive? (Socher et al. 2013)",
+        partial(from_glue, "sst2"), ("negative", "positive")),
     "sara": Entry(
-        "micro_f1", "Sara", "which of 57 intents has the visitor of Rasa's site? (Sucik 2020)", from_sara,
-        home="its author's repository"),
-    "mini-acceptability": Entry("mcc", "mini-acceptability", "a small acceptability corpus inside the package"),
-    "mini-sentiment": Entry("accuracy", "mini-sentiment", "a small sentiment corpus inside the package"),
+        "micro_f1", "Sara", "which of 57 intents has the visitor of Rasa's site? (Sucik 2020)",
+        from_sara, home="its author's repository"),
+    "mini-acceptability": Entry(
+        "mcc", "mini-acceptability", "a small acceptability corpus inside the package"),
+    "mini-sentiment": Entry(
+        "accuracy", "mini-sentiment", "a small sentiment corpus inside the package"),
     "mini-intents": Entry(
-        "micro_f1", "mini-intents", "32 intents of a software company's help bot, inside the package")}
+        "micro_f1", "mini-intents", "32 intents of a software company's help bot, inside the package"),
+}
 
 # %% ../nbs/04_data.ipynb #cell-040
 def load_task(
     name: str,  # a name in `TASKS`
 ) -> Task:      # checked
-    "A task of the registry: from the package, from the folder named by `KD_NB_DATA`, or from where it is published."
+    """A task of the registry.
+    It comes from the package, from the folder named by `KD_NB_DATA`, or from where it is published."""
     entry, root = TASKS[check_name(name, TASKS, "task")], os.environ.get("KD_NB_DATA")
-    if entry.hub is None: folder, source = Path(str(files("kd_nb")))/"corpora"/entry.folder, "ships inside the package"
+    inside = Path(str(files("kd_nb")))/"corpora"
+    if entry.hub is None: folder, source = inside/entry.folder, "ships inside the package"
     elif root: folder, source = Path(root)/entry.folder, f"the folder {entry.folder} of KD_NB_DATA"
     else: folder, source = None, entry.home
     if not folder: print(f"fetching {name} from {entry.home}", flush=True)
@@ -256,8 +269,8 @@ def load_task(
         raise KdError(f"task '{name}' cannot be fetched ({type(e).__name__}: {str(e).splitlines()[0]}): "
                       "go online, or name a folder that holds it in KD_NB_DATA") from e
     if entry.names:
-        frames = {
-            s: df.assign(label=df.label.astype(str).map(dict(zip("01", entry.names)))) for s, df in frames.items()}
+        names = dict(zip("01", entry.names))
+        frames = {s: df.assign(label=df.label.astype(str).map(names)) for s, df in frames.items()}
     where = {s: str(folder/f"{s}.tsv") if folder else f"{name}/{s} of {entry.home}" for s in frames}
     return make_task(name, entry.metric, frames, where, entry.names, source)
 
@@ -280,10 +293,10 @@ def plot_lengths(
     "Distribution of sentence lengths in words, split by split."
     import seaborn as sns
     count = lambda ds: [len(s.split()) for s in ds["sentence"]]
-    words = pd.concat(
-        [pd.DataFrame({"words": count(ds), "split": split}) for split, ds in task.splits.items()], ignore_index=True)
+    parts = [pd.DataFrame({"words": count(ds), "split": split}) for split, ds in task.splits.items()]
     ax = sns.histplot(
-        words, x="words", hue="split", stat="percent", common_norm=False, element="step", fill=False, discrete=True)
+        pd.concat(parts, ignore_index=True), x="words", hue="split", stat="percent", common_norm=False,
+        element="step", fill=False, discrete=True)
     ax.set(xlabel="words a sentence", ylabel="% of sentences", title=f"{task.name}: sentence lengths")
     return ax
 

@@ -59,6 +59,7 @@ def trim(
         table.num_embeddings = len(keep)
     return small
 
+# %% ../nbs/31_deploy.ipynb #cell-009-b
 def renumber_specials(post: dict | None, number: dict[int, int]):
     "Renumber what a tokeniser's post-processor adds, in place; raises `KeyError` for a token without a new number."
     if post is None: return
@@ -103,7 +104,7 @@ def export_student(
     folder: str | Path,           # appears whole; one that exists is replaced
     int8: bool = False,           # quantise weights and word vectors
 ) -> OnnxStudent:                 # read back from `folder`
-    "Write a student as a folder that answers without torch: `model.onnx`, `tokenizer.json`, `config.json`, `predict.py`."
+    "Write a folder that answers without torch: `model.onnx`, `tokenizer.json`, `config.json`, `predict.py`."
     folded = fold(student.to("cpu"))
     with atomic(folder) as part:
         part.mkdir()

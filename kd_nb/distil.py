@@ -25,7 +25,8 @@ def student_recipe(
     optimizer: str = "adam",  # a name in `kd_nb.training.OPTIMIZERS`
 ) -> dict:        # epochs, lr, batch_size, warmup_ratio, betas, optimizer, decay
     "Defaults: those of the kind of student, which are the study's for large transfer sets."
-    recipe = STUDENTS[check_name(kind, STUDENTS, "student")].recipe(n_rows) | dict(optimizer=optimizer, decay=True)
+    made = STUDENTS[check_name(kind, STUDENTS, "student")]
+    recipe = made.recipe(n_rows) | dict(optimizer=optimizer, decay=True)
     return recipe | dict(lr=1.) if optimizer == "adadelta" else recipe
 
 # %% ../nbs/18_distil.ipynb #cell-010
@@ -40,12 +41,14 @@ def distil(
     clip: float = 30.0,  # largest norm of the gradient
     label: str = "student",  # name in progress lines
     states=None,  # what it follows beside the logits, see `kd_nb.state_losses`
-    **recipe,  # `epochs` and `lr`, perhaps `warmup_ratio` (default 0), `betas`, `optimizer`, `decay`, `seed`, `after_epoch`, see `kd_nb.training.fit`
+    # `epochs` and `lr`, perhaps `warmup_ratio` (default 0), `betas`, `optimizer`, `decay`, `seed`,
+    # `after_epoch`, see `kd_nb.training.fit`
+    **recipe,
 ) -> pd.DataFrame:  # a row an epoch, see `kd_nb.training.fit`
     "Train a student on a transfer set; the epoch with the best selection score is kept."
     tokens = [student.tokenise(ds.select_columns("sentence")["sentence"]) for ds in (transfer, select)]
-    gold, rows = (
-        np.array(select["label"]), (torch.arange(len(transfer)),) if states else ())  # which sentences a batch holds
+    gold = np.array(select["label"])
+    rows = (torch.arange(len(transfer)),) if states else ()  # which sentences a batch holds
     beside = states.on(student, transfer["sentence"]) if states else nullcontext()
     with only_rows(student.embedding.tables, *tokens) as (small, held_out), beside:
         batches = Batches(small, *targets(transfer), *rows, batch_size=batch_size)
@@ -58,14 +61,16 @@ def plot_agreement(
     teacher_logits: np.ndarray,  # float[n, n_classes]
     student_logits: np.ndarray,  # float[n, n_classes], the same sentences
 ):                               # matplotlib Axes
-    "Student logits over teacher logits, each less its sentence's mean (softmax ignores that): a perfect student lies on the diagonal."
+    """Student logits over teacher logits: a perfect student lies on the diagonal.
+
+    Both are less their sentence's mean, which softmax ignores.
+    """
     import seaborn as sns
     t, z = (x - x.mean(1, keepdims=True) for x in (teacher_logits, student_logits))
     ax = sns.scatterplot(x=t.ravel(), y=z.ravel(), s=14, alpha=0.5, linewidth=0)
     ends = [t.min(), t.max()]
     ax.plot(ends, ends, color="grey", lw=1)
     same = (teacher_logits.argmax(1) == student_logits.argmax(1)).mean()
-    ax.set(
-        xlabel="teacher logit, centred", ylabel="student logit, centred",
-        title=f"the same class for {100 * same:.0f} % of sentences")
+    ax.set(xlabel="teacher logit, centred", ylabel="student logit, centred",
+           title=f"the same class for {100 * same:.0f} % of sentences")
     return ax

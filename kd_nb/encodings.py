@@ -74,7 +74,8 @@ def _(model: Teacher, ids, lengths):
     layers = model.model.base_model(input_ids=ids, attention_mask=inside, output_hidden_states=True).hidden_states
     if any(h.shape[1] != ids.shape[1] for h in layers):
         raise KdError(
-            f"'{model.model.config.model_type}' has layers with fewer positions than tokens: they cannot be probed here")
+            f"'{model.model.config.model_type}' has layers with fewer positions than tokens: "
+            "they cannot be probed here")
     cls = model.hf_tokenizer.cls_token_id
     first = cls is not None and bool((ids[:, 0] == cls).all())  # not all have one, and some have it last
     return [(h, h[:, 0] if first else last_state(h, lengths)) for h in layers]
@@ -91,7 +92,7 @@ def layer_vectors(model, tokens: Tokens, rows: Tensor, pooling: str) -> list[Ten
         return [pool(layer, lengths, pooling).float() for layer in layer_states(model, ids, lengths)]
 
 def _new_file(folder: Path, layer: int, shape: tuple[int, int]):
-    return np.lib.format.open_memmap(folder / f"layer-{layer:02}.npy", "w+", np.float16, shape)
+    return np.lib.format.open_memmap(folder/f"layer-{layer:02}.npy", "w+", np.float16, shape)
 
 def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, label: str | None):
     "Fill one file a layer; raises `KdError` for what half precision cannot hold."
@@ -108,16 +109,16 @@ def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, lab
 
 # %% ../nbs/47_encodings.ipynb #cell-019
 def encode(
-    model,  # a teacher, a student, or a `Table`
-    sentences: list[str],  # in any order
-    folder: str | Path,  # one file a layer; opened again if it holds just this
+    model,                  # a teacher, a student, or a `Table`
+    sentences: list[str],   # in any order
+    folder: str | Path,     # one file a layer; opened again if it holds just this
     pooling: str = "mean",  # one of `POOLINGS`
     batch_size: int = 128,
-    label: str | None = None,  # name for progress; None shows none
+    label: str | None = None,   # name for progress; None shows none
     digest: str | None = None,  # of the model, where `weights_digest` is known already
-) -> list[
-    np.ndarray]:  # a layer each, from the word vectors up: float16[n, size], mapped into memory, in the order of `sentences`
-    "Encode sentences by every layer of a model, in one pass; raises `KdError` if the folder holds something else."
+) -> list[np.ndarray]:  # a layer each: float16[n, size], mapped into memory, in the order of `sentences`
+    """Encode sentences by every layer of a model, from the word vectors up, in one pass.
+    Raises `KdError` if the folder holds something else."""
     check_texts(sentences)
     if not len(sentences): raise ValueError("there are no sentences to encode")
     folder, lines = Path(folder), hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16]

@@ -43,32 +43,37 @@ def mean_confidence(
 def plot_confidence(
     tables: Tables,
 ):  # matplotlib Axes
-    "The spread of confidences of each model, hits and mistakes apart: median, quarters, further quantiles; of at most 100,000 predictions, drawn at random."
+    """The spread of confidences of each model, hits and mistakes apart.
+    Median, quarters and further quantiles, of at most 100,000 predictions, drawn at random."""
     import matplotlib.pyplot as plt, seaborn as sns
     aligned(tables)
     some = {name: t.sample(min(len(t), 100_000), random_state=0) for name, t in tables.items()}
     marked = {
-        name: t[["confidence"]].assign(prediction=np.where(hits(t), "right", "wrong")) for name, t in some.items()}
+        name: t[["confidence"]].assign(prediction=np.where(hits(t), "right", "wrong"))
+        for name, t in some.items()}
     long = pd.concat(marked, names=["model"]).reset_index("model")
     ax = plt.subplots(figsize=(1.6 * len(tables) + 2, 3.2))[1]
     sns.boxenplot(
-        long.reset_index(drop=True), x="model", y="confidence", hue="prediction", hue_order=["right", "wrong"],
-        showfliers=False, ax=ax)
+        long.reset_index(drop=True), x="model", y="confidence", hue="prediction",
+        hue_order=["right", "wrong"], showfliers=False, ax=ax)
     ax.set(xlabel="", ylabel="confidence (softmax probability)", ylim=(0, 1.02))
     ax.legend(title=None, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
 
 # %% ../nbs/40_errors.ipynb #7aef073d
 def _phi(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    "Correlation of two kinds of hits, bool[n], and its share of the highest that their means allow; NaN where one is constant."
+    """Correlation of two kinds of hits, bool[n], and its share of the highest that their means allow.
+    NaN where one is constant."""
     p, q = sorted((x.mean(), y.mean()))
     if p == 0 or q == 1 or p == 1 or q == 0: return np.nan, np.nan
     phi = ((x & y).mean() - p * q) / np.sqrt(p * (1 - p) * q * (1 - q))
     return phi, phi / np.sqrt(p * (1 - q) / (q * (1 - p)))
 
 def correlation(
-    tables: Tables) -> pd.DataFrame:  # a row a pair: phi of their hits and its share of the possible; of their confidences Pearson's r and Spearman's rho with p-values; n
-    "Do two models find the same sentences hard? NaN where nothing varies."
+    tables: Tables,
+) -> pd.DataFrame:  # a row a pair: phi and its share of the possible, Pearson's r, Spearman's rho, n
+    """Do two models find the same sentences hard? NaN where nothing varies.
+    Phi is of their hits; r and rho, with p-values, are of their confidences."""
     rows, right = [], {name: hits(t) for name, t in aligned(tables).items()}
     for a, b in combinations(tables, 2):
         x, y = (tables[m].confidence.to_numpy(float) for m in (a, b))
@@ -76,10 +81,9 @@ def correlation(
             tuple(f(x, y)) if min(np.ptp(x), np.ptp(y)) > 0 else (np.nan, np.nan)
             for f in (stats.pearsonr, stats.spearmanr))
         rows.append((a, b, *_phi(right[a], right[b]), *r, *rho, len(x)))
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "model", "and", "phi (hits)", "phi / max", "Pearson", "p (Pearson)", "Spearman", "p (Spearman)", "n"])
+    return pd.DataFrame(rows, columns=[
+        "model", "and", "phi (hits)", "phi / max", "Pearson", "p (Pearson)", "Spearman", "p (Spearman)",
+        "n"])
 
 # %% ../nbs/40_errors.ipynb #cell-024
 def overlap(
@@ -91,8 +95,10 @@ def overlap(
     return pd.DataFrame(
         {b: {a: 100 * flags[b][flags[a]].mean() if flags[a].any() else np.nan for a in flags} for b in flags})
 
+# %% ../nbs/40_errors.ipynb #cell-024-b
 def _beside(tables: Tables, rows: np.ndarray, confidence: np.ndarray, n: int | None) -> pd.DataFrame:
-    "Sentence, label, then prediction and confidence of each model, for the rows that are flagged, by falling confidence, float[n]."
+    """Sentence, label, then prediction and confidence of each model, for the rows that are flagged.
+    Sorted by falling confidence, float[n]."""
     places = np.flatnonzero(rows)
     places = places[np.argsort(-confidence[places], kind="stable")][:n]
     first = next(iter(tables.values()))
@@ -103,6 +109,7 @@ def _beside(tables: Tables, rows: np.ndarray, confidence: np.ndarray, n: int | N
         {"sentence": first.sentence.to_numpy()[places], "label": first.label.to_numpy()[places]} | columns,
         index=places)
 
+# %% ../nbs/40_errors.ipynb #cell-024-c
 def _students(
     tables: Tables, students: Sequence[str], at_least: int, threshold: float = 0.0, teacher: str | None = None):
     "Check what the four questions below are asked about."
@@ -116,9 +123,10 @@ def _students(
 def right_by_one(
     tables: Tables,
     students: Sequence[str],  # two or more names in `tables`
-    n: int | None = None,  # at most so many rows; None: all
-) -> pd.DataFrame:  # sentence, label, `only` (which student), pred and confidence of all models; what that student is surest about comes first
-    "Sentences that just one of the students gets right."
+    n: int | None = None,     # at most so many rows; None: all
+) -> pd.DataFrame:            # sentence, label, `only` (which student), pred and confidence of all models
+    """Sentences that just one of the students gets right.
+    What that student is surest about comes first."""
     _students(aligned(tables), students, 2)
     return _by_one({s: hits(tables[s]) for s in students}, tables, n)
 
@@ -170,26 +178,32 @@ def only_teacher_sure(
 MANY_KINDS = 20_000  # of triples, from which on sums are drawn from their normal limit
 
 def _kinds(*columns: Sequence) -> tuple[list[np.ndarray], np.ndarray, int]:
-    "Distinct rows of some columns of classes, as numbers, int[k] a column; how often each occurs, int[k]; the number of classes."
+    """Distinct rows of some columns of classes, as numbers, int[k] a column.
+    Then how often each occurs, int[k], and the number of classes."""
     codes, names = pd.factorize(np.concatenate(columns))
     kinds, counts = np.unique(
-        np.ravel_multi_index(codes.reshape(len(columns), -1), (len(names),) * len(columns)), return_counts=True)
+        np.ravel_multi_index(codes.reshape(len(columns), -1), (len(names),) * len(columns)),
+        return_counts=True)
     return list(np.unravel_index(kinds, (len(names),) * len(columns))), counts, len(names)
 
 def _features(label: np.ndarray, preds: list[np.ndarray], n_classes: int) -> sparse.csr_array:
-    "What a sentence of each kind adds to the sums: 1 for its gold class; for each model, 1 for the class predicted and, after these, for the class hit."
+    """What a sentence of each kind adds to the sums.
+    A 1 for its gold class; for each model a 1 for the class predicted and, after these, for the class hit."""
     k = len(label)
-    def one_hot(classes, of): return sparse.csr_array((of.astype(float), (np.arange(k), classes)), shape=(k, n_classes))
+    def one_hot(classes, of):
+        return sparse.csr_array((of.astype(float), (np.arange(k), classes)), shape=(k, n_classes))
     every = np.ones(k, bool)
     return sparse.hstack(
         [one_hot(label, every), *(one_hot(p, of) for p in preds for of in (every, p == label))], format="csr")
 
-def _draws(features: sparse.csr_array, counts: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+def _draws(
+    features: sparse.csr_array, counts: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
     "Sums over sentences drawn with replacement: float[n_resamples, n_features]."
     n = counts.sum()
     if len(counts) <= MANY_KINDS:
-        return np.concatenate(
-            [rng.multinomial(n, counts / n, min(50, n_resamples - i)) @ features for i in range(0, n_resamples, 50)])
+        return np.concatenate([
+            rng.multinomial(n, counts / n, min(50, n_resamples - i)) @ features
+            for i in range(0, n_resamples, 50)])
     mean = (counts / n) @ features
     covariance = (features.T @ (features * (counts / n)[:, None])).toarray() - np.outer(mean, mean)
     return rng.multivariate_normal(n * mean, n * covariance, n_resamples, method="eigh").clip(0)
@@ -217,10 +231,12 @@ def compare(
     a: str,
     b: str,  # names in `tables`
     metric: str = "accuracy",  # a name in `METRICS`
-    n_resamples: int = 1000,  # draws
-    seed: int = 0,  # of the draws
-) -> dict:  # percent: `score_a`, `score_b`, `difference` a - b, `low`, `high` (95 %, paired bootstrap); sentences right by one: `only_a`, `only_b`; `mcnemar_p`
-    "Is one model better than another on the same sentences?"
+    n_resamples: int = 1000,   # draws
+    seed: int = 0,             # of the draws
+) -> dict:  # `score_a`, `score_b`, `difference` a - b, `low`, `high`; `only_a`, `only_b`; `mcnemar_p`
+    """Is one model better than another on the same sentences?
+    In percent both scores, their difference and its 95 % interval (paired bootstrap).
+    Then how many sentences only one of them gets right, and the p-value of McNemar's test."""
     check_name(metric, METRICS, "metric")
     if n_resamples < 1: raise KdError(f"an interval needs draws: n_resamples must be above 0, not {n_resamples}")
     for name in (a, b): check_name(name, tables, "model")
@@ -242,13 +258,16 @@ def compare(
         | dict(only_a=only[0], only_b=only[1], mcnemar_p=float(p)))
 
 # %% ../nbs/40_errors.ipynb #cell-036
-def _codes(table: pd.DataFrame, labels: Sequence[str] | None = None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    "Class names, and gold and predicted classes as places among them, int[n]: scikit-learn is many times faster on numbers than on names."
+def _codes(
+    table: pd.DataFrame, labels: Sequence[str] | None = None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Class names, and gold and predicted classes as places among them, int[n].
+    Scikit-learn is many times faster on numbers than on names."""
     found = {*checked(table).label.unique(), *table.pred.unique()}
     labels = list(labels) if labels is not None else sorted(found)
     if missing := found - set(labels):
         raise KdError(
-            f"the predictions have classes that are not among the labels: {', '.join(map(str, sorted(missing)))}")
+            "the predictions have classes that are not among the labels: "
+            f"{', '.join(map(str, sorted(missing)))}")
     return labels, *(pd.Index(labels).get_indexer(c) for c in (table.label, table.pred))
 
 def confusion(
@@ -268,14 +287,17 @@ def most_confused(
 ) -> pd.DataFrame:  # label, pred, sentences, share of the label's (percent), confidence, the surest as an example
     "Gold classes that are most often taken for another."
     wrong = table[~hits(table)].sort_values("confidence", ascending=False, kind="stable")
-    asked = dict(sentences=("sentence", "size"), confidence=("confidence", "mean"), example=("sentence", "first"))
+    asked = dict(
+        sentences=("sentence", "size"), confidence=("confidence", "mean"), example=("sentence", "first"))
     pairs = wrong.groupby(["label", "pred"], sort=False, observed=True).agg(**asked).reset_index()
     pairs.insert(3, "share", 100 * pairs.sentences / table.label.value_counts().reindex(pairs.label).to_numpy(float))
     return pairs.sort_values(["sentences", "share"], ascending=False, kind="stable").head(n).reset_index(drop=True)
 
 def per_class(
-    table: pd.DataFrame) -> pd.DataFrame:  # a row a class, gold or predicted: precision, recall, F1 (percent; 0 where nothing was predicted, or is to be found), sentences
-    "How well each class is found."
+    table: pd.DataFrame,
+) -> pd.DataFrame:  # a row a class, gold or predicted: precision, recall, F1 (percent), sentences
+    """How well each class is found.
+    A score is 0 where nothing was predicted, or nothing is to be found."""
     labels, gold, pred = _codes(table)
     scores = precision_recall_fscore_support(gold, pred, labels=range(len(labels)), zero_division=0)
     table = pd.DataFrame(
@@ -287,7 +309,8 @@ def plot_confusion(
     table: pd.DataFrame,
     most: int = 12,  # at most so many classes: those with most mistakes, as gold or as prediction
 ):                   # matplotlib Axes
-    "The confusion matrix of the classes with most mistakes; the diagonal, which would outshine the rest, keeps its numbers but no colour."
+    """The confusion matrix of the classes with most mistakes.
+    The diagonal, which would outshine the rest, keeps its numbers but no colour."""
     import matplotlib.pyplot as plt, seaborn as sns
     matrix = confusion(table)
     mistakes = matrix.to_numpy() * (1 - np.eye(len(matrix), dtype=int))

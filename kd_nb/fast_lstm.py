@@ -13,7 +13,10 @@ from .student import WordVectors
 
 # %% ../nbs/90_fast_lstm.ipynb #fas-07
 class Recurrence(torch.autograd.Function):
-    "One direction of an LSTM over packed tokens, `x[where]`: float[n_words, input_size] -> last states float[n, hidden_size]."
+    """One direction of an LSTM over packed tokens, `x[where]`.
+
+    float[n_words, input_size] -> last states float[n, hidden_size]
+    """
     @staticmethod
     def forward(ctx,
         x: Tensor,         # float[n_words, input_size], each word of the batch once
@@ -29,8 +32,8 @@ class Recurrence(torch.autograd.Function):
         gates = torch.addmm(bias, x, w_ih.t())[where]  # float[n_tokens, 4 * hidden_size]
         before, c_before, c_tanh = (x.new_empty(len(where), size) for _ in range(3))
         ends = torch.tensor(sizes).cumsum(0).tolist()
-        steps = [
-            slice(end - k, end) for end, k in zip(ends, sizes)]  # rows of each step; sentences are sorted by length
+        # rows of each step; sentences are sorted by length
+        steps = [slice(end - k, end) for end, k in zip(ends, sizes)]
         if reverse: steps.reverse()
         h, c = x.new_zeros(n, size), x.new_zeros(n, size)
         for s in steps:
@@ -53,7 +56,9 @@ class Recurrence(torch.autograd.Function):
         dh, dc, dgates = grad.clone(), torch.zeros_like(grad), torch.empty_like(gates)
         for s in reversed(ctx.steps):
             k = s.stop - s.start
-            (i, f, g, o), (di, df, dg, do), tanh, d = gates[s].chunk(4, 1), dgates[s].chunk(4, 1), c_tanh[s], dc[:k]
+            i, f, g, o = gates[s].chunk(4, 1)
+            di, df, dg, do = dgates[s].chunk(4, 1)
+            tanh, d = c_tanh[s], dc[:k]
             d.add_(dh[:k] * o * (1 - tanh * tanh))
             torch.mul(dh[:k] * tanh, o * (1 - o), out=do)
             torch.mul(d * c_before[s], f * (1 - f), out=df)
@@ -77,8 +82,8 @@ def last_states(
     packed = pack_padded_sequence(ids, lengths, batch_first=True, enforce_sorted=False)
     words, where = packed.data.unique(return_inverse=True)
     sizes, x = packed.batch_sizes.tolist(), vectors(words)
-    frozen = sum(
-        table.embedding_dim for table in vectors.tables if not table.weight.requires_grad)  # frozen tables come first
+    # frozen tables come first
+    frozen = sum(table.embedding_dim for table in vectors.tables if not table.weight.requires_grad)
     def direction(end):
         w_ih, w_hh, b_ih, b_hh = (
             getattr(lstm, f"{name}_l0{end}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))

@@ -22,10 +22,16 @@ with extra("probe"): from nltk.tree import Tree
 
 # %% ../nbs/45_grammar.ipynb #cell-007
 NOUNS = {
-    "person": "doctor teacher farmer singer lawyer nurse pilot student painter baker soldier tailor judge poet hunter sailor dentist clerk mayor guard child/children woman/women man/men "
-    "neighbour waiter actor king queen thief/thieves librarian",
-    "animal": "dog cat horse cow goat rabbit wolf/wolves fox mouse/mice goose/geese monkey bear pig hen squirrel donkey",
-    "food": "apple cake sandwich potato/potatoes carrot pie biscuit onion sausage pancake tomato/tomatoes peach pear",
+    "person":
+        "doctor teacher farmer singer lawyer nurse pilot student painter baker soldier tailor judge poet "
+        "hunter sailor dentist clerk mayor guard child/children woman/women man/men "
+        "neighbour waiter actor king queen thief/thieves librarian",
+    "animal":
+        "dog cat horse cow goat rabbit wolf/wolves fox mouse/mice goose/geese monkey bear pig hen "
+        "squirrel donkey",
+    "food":
+        "apple cake sandwich potato/potatoes carrot pie biscuit onion sausage pancake tomato/tomatoes "
+        "peach pear",
     "text": "book letter novel poem report article essay diary story newspaper postcard recipe",
     "vehicle": "car bus lorry truck train bicycle tractor van boat taxi ambulance",
     "clothing": "shirt coat hat dress jacket scarf/scarves sweater boot sock glove blouse",
@@ -51,8 +57,9 @@ VERBS = {  # who does it, to what
     ("vehicle", ""): "skid/skidded crash",
     ("plant", ""): "bloom wither",
     ("building", ""): "collapse crumble",
-    (
-        "person", "clause"): "say/said think/thought know/knew believe claim hope notice suspect forget/forgot remember explain admit/admitted",}
+    ("person", "clause"):
+        "say/said think/thought know/knew believe claim hope notice suspect forget/forgot remember explain "
+        "admit/admitted"}
 ADJECTIVES = {
     "person": "young clever polite nervous lazy brave lonely honest", "animal": "wild hungry furry timid",
     "food": "sweet fresh salty delicious stale", "text": "boring long funny handwritten",
@@ -87,6 +94,7 @@ class Verb:
     subject: str
     object: str
 
+# %% ../nbs/45_grammar.ipynb #cell-008-b
 def add_s(word: str) -> str:
     "The regular plural, and the third person: -s, -es or -ies."
     if word.endswith(("s", "x", "ch", "sh")): return word + "es"
@@ -130,6 +138,7 @@ def verbs(subject: str | None = None, object: str | None = None, transitive: boo
 # %% ../nbs/45_grammar.ipynb #cell-014
 def leaf(tag: str, word: str) -> Tree: return Tree(tag, [word])
 
+# %% ../nbs/45_grammar.ipynb #cell-014-b
 class _Phrases:
     "Draws the parts of a clause."
     def __init__(self, rng: random.Random, p: float = 0.3, extras: float = 0.3):
@@ -179,15 +188,9 @@ class Grammar(_Phrases):
         if verbs(kind) and (self.maybe(0.5) or not verbs(object=kind)):
             return Tree("SBAR", [who, Tree("S", [self.verb_phrase(self.verb(kind), self.tense(), number, depth)])])
         verb, other = self.verb(object=kind), self.number()
-        return Tree(
-            "SBAR",
-            [
-                who,
-                Tree(
-                    "S",
-                    [
-                        self.noun_phrase(verb.subject, other, depth),
-                        Tree("VP", [self.form(verb, self.tense(), other)])])])
+        return Tree("SBAR", [who, Tree("S", [
+            self.noun_phrase(verb.subject, other, depth),
+            Tree("VP", [self.form(verb, self.tense(), other)])])])
 
     def verb_phrase(
         self, verb: Verb, tense: str, number: str, depth: int, object: tuple[Noun, str] | None = None,
@@ -204,8 +207,9 @@ class Grammar(_Phrases):
                 Tree("ADVP", [leaf("RB", self.rng.choice(MANNER))]) if self.maybe(0.5) else self.place(depth - 1))
         return Tree("VP", parts)
 
-    def subject_and_verb(self, depth: int, tense: str | None = None, verb: Verb | None = None,
-                         subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
+    def subject_and_verb(
+        self, depth: int, tense: str | None = None, verb: Verb | None = None,
+        subject: tuple[Noun, str] | None = None, object: tuple[Noun, str] | None = None) -> list[Tree]:
         "The two parts of a clause; what is given is used, the rest is drawn."
         if verb is None:
             if not (subject or object) and depth > 0 and self.maybe(0.15): verb = self.verb(object="clause")
@@ -221,17 +225,16 @@ class Grammar(_Phrases):
 def _opening(g): return Tree("ADVP", [leaf("RB", g.rng.choice(OPENING))])
 def _cc(g): return leaf("CC", g.rng.choice(("and", "but", "so")))
 def _when(g, d):
-    word = (
-        Tree("WHADVP", [leaf("WRB", "when")]) if g.maybe(0.5)
-        else leaf("IN", g.rng.choice(("because", "although", "while"))))
+    if g.maybe(0.5): word = Tree("WHADVP", [leaf("WRB", "when")])
+    else: word = leaf("IN", g.rng.choice(("because", "although", "while")))
     return Tree("SBAR", [word, g.clause(d)])
 def _time(g):
-    return Tree(
-        "NP",
-        [
-            leaf("DT", g.rng.choice(("this", "that", "every"))),
-            leaf("NN", g.rng.choice(("morning", "evening", "week", "summer")))])
+    return Tree("NP", [
+        leaf("DT", g.rng.choice(("this", "that", "every"))),
+        leaf("NN", g.rng.choice(("morning", "evening", "week", "summer")))])
 def _manner(g): return Tree("ADVP", [leaf("RB", g.rng.choice(MANNER))])
+
+# %% ../nbs/45_grammar.ipynb #cell-020-b
 def _bare(g, d, verb=None):
     verb = verb or g.verb("person", transitive=True)
     return g.verb_phrase(verb, "present", "pl", d, finite=leaf("VB", verb.base))
@@ -243,13 +246,13 @@ def _asked(g, d, word):
 def _doing(g, d):
     verb = g.verb("person", transitive=True)
     return Tree("S", [g.verb_phrase(verb, "present", "pl", d, finite=leaf("VBG", verb.ing))])
+
+# %% ../nbs/45_grammar.ipynb #cell-020-c
 def _what(g, d):
     verb, number = g.verb("person", transitive=True), g.number()
-    return Tree(
-        "SBAR",
-        [
-            Tree("WHNP", [leaf("WP", "what")]),
-            Tree("S", [g.noun_phrase("person", number, d), Tree("VP", [g.form(verb, g.tense(), number)])])])
+    return Tree("SBAR", [
+        Tree("WHNP", [leaf("WP", "what")]),
+        Tree("S", [g.noun_phrase("person", number, d), Tree("VP", [g.form(verb, g.tense(), number)])])])
 def _pleases(g, d):
     verb = g.rng.choice([v for v in ALL_VERBS if v.base in ("amuse", "scare", "help")])
     return g.verb_phrase(verb, g.tense(), "sg", d)
@@ -295,8 +298,8 @@ RARE = {
 }
 
 # %% ../nbs/45_grammar.ipynb #cell-022
-PLAIN = (
-    "NP_VP", "ADVP_NP_VP", "PP_NP_VP", "SBAR_NP_VP", "CC_NP_VP", "NP_ADVP_VP", "NP_NP_VP", "S_CC_S")  # a finite main clause that starts no question
+# a finite main clause that starts no question
+PLAIN = ("NP_VP", "ADVP_NP_VP", "PP_NP_VP", "SBAR_NP_VP", "CC_NP_VP", "NP_ADVP_VP", "NP_NP_VP", "S_CC_S")
 
 def sentence(
     g: Grammar,
@@ -330,6 +333,7 @@ def draw(rng: random.Random, depths: tuple = (0, 1, 1, 2), **features) -> Tree:
 
 BINS = ((5, 8), (9, 12), (13, 16), (17, 20), (21, 25), (26, 28))
 
+# %% ../nbs/45_grammar.ipynb #cell-027-b
 def length(rng, label, split):
     "Six bins of numbers of tokens, the last mark counted: 5-8, 9-12, 13-16, 17-20, 21-25, 26-28."
     low, high = BINS[int(label)]
@@ -341,6 +345,7 @@ def tree_depth(tree: Tree) -> int:
     "How many labels stand above a word, at most: parts of speech and the root counted."
     return tree.height() - 1
 
+# %% ../nbs/45_grammar.ipynb #cell-027-c
 def depth(rng, label, split):
     "Depths 5 to 12, each with as many sentences of 13-16, 17-20 and 21-25 tokens, so that length says little."
     low, high = BINS[rng.choice((2, 3, 4))]
@@ -374,7 +379,9 @@ def _number(which):
     return make
 
 def bigram_shift(rng, label, split):
-    "Have two neighbours changed places? Never the first word, a mark, an adverb (which may stand in many places), or two words of one part of speech."
+    """Have two neighbours changed places?
+    Never the first word, a mark, an adverb (which may stand in many places), or two words of one part
+    of speech."""
     tree = draw(rng)
     words, tags = tree.leaves(), [tag for _, tag in tree.pos()]
     if label == "O": return words, tree
@@ -397,17 +404,17 @@ _TARGETS = frozenset(targets())
 
 def word_content(rng, label, split):
     "Which one of a hundred words is in the sentence? None of the others is."
-    noun, verb = (
-        next((n for n in ALL_NOUNS if n.sg == label), None),
-        next((v for v in ALL_VERBS if v.past == label), None))
+    noun = next((n for n in ALL_NOUNS if n.sg == label), None)
+    verb = next((v for v in ALL_VERBS if v.past == label), None)
     kinds = [k for k, words in ADJECTIVES.items() if label in words.split()]
     features = {}
     if verb: features = dict(verb=verb, tense="past")
     for _ in range(400):
         if noun:
-            features = (
-                {"subject": (noun, "sg")} if verbs(noun.kind) and rng.random() < 0.5 else {"object": (noun, "sg")})
-        if kinds and kinds != ["any"]: features = {"object": (rng.choice(nouns(kinds[0])), rng.choice(("sg", "pl")))}
+            is_subject = verbs(noun.kind) and rng.random() < 0.5
+            features = {"subject" if is_subject else "object": (noun, "sg")}
+        if kinds and kinds != ["any"]:
+            features = {"object": (rng.choice(nouns(kinds[0])), rng.choice(("sg", "pl")))}
         tree = draw(rng, (0, 0, 1), **features)
         if [w for w in tree.leaves() if w in _TARGETS] == [label]: return tree.leaves(), tree
 
@@ -426,8 +433,10 @@ ODD_OBJECTS = {  # whom a verb takes for its object -> kinds of things that it c
     ("animal", "animal"): "building",
     ("animal", "person"): "building",
 }
+# these go with too much
 TOLERANT = (
-    "serve taste copy repair mend visit design borrow grow help praise blame trust sniff lick scare amuse".split())  # these go with too much
+    "serve taste copy repair mend visit design borrow grow help praise blame trust sniff lick scare "
+    "amuse".split())
 ODD_SUBJECTS = "food clothing plant instrument".split()  # do nothing of what these verbs say
 
 def odd(subject: str, verb: Verb, object: str) -> bool:
@@ -436,6 +445,7 @@ def odd(subject: str, verb: Verb, object: str) -> bool:
     if subject in ODD_SUBJECTS and object == verb.object: return True
     return subject == verb.subject and object in ODD_OBJECTS[verb.subject, verb.object].split()
 
+# %% ../nbs/45_grammar.ipynb #cell-032-b
 def odd_man_out(rng, label, split):
     "Is the sentence as it was, or has one word been replaced by one that makes no sense there?"
     verb = rng.choice(verbs(transitive=True))
@@ -498,16 +508,16 @@ TASKS = {  # name -> labels, and how to draw a sentence
 }
 
 def make_task(
-    name: str,               # a name in `TASKS`
+    name: str,      # a name in `TASKS`
     sizes: tuple = (5000, 1000, 1000),  # sentences for training, choosing and scoring
-    seed: int = 0,           # another seed, other sentences
-) -> pd.DataFrame:           # `split, label, sentence, tree` (bracketed); no sentence twice, labels even in every part
+    seed: int = 0,  # another seed, other sentences
+) -> pd.DataFrame:  # `split, label, sentence, tree` (bracketed); no sentence twice, labels even in every part
     "Draw the sentences of a probing task; raises `KdError` if the grammar has not so many."
     labels, make = TASKS[name]
     if sizes[0] < len(labels):
         raise KdError(
-            f"probing task {name} has {len(labels)} labels: at least as many sentences are needed to train a probe (--n-train), "
-            "or name other tasks (--tasks)")
+            f"probing task {name} has {len(labels)} labels: at least as many sentences are needed "
+            "to train a probe (--n-train), or name other tasks (--tasks)")
     rng, seen, rows = random.Random(f"{name} {seed}"), set(), []
     wanted = [(split, size, i) for split, size in zip(SPLITS, sizes) for i in range(size)]
     for split, size, i in progress(wanted, f"{name}: making", "sentences"):

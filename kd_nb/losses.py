@@ -45,30 +45,38 @@ def noisy_logits(
     sigma: float,    # standard deviation of the noise, >= 0
     share: float = 0.5,  # probability with which a row is perturbed
 ) -> Tensor:         # like `t`
-    "Scale random rows by 1 + Gaussian noise (Sau & Balasubramanian 2016); draws from torch's global generator."
+    """Scale random rows by 1 + Gaussian noise (Sau & Balasubramanian 2016).
+    Draws from torch's global generator."""
     chosen = torch.rand(len(t), 1, device=t.device) < share
     return t * (1 + sigma * chosen * torch.randn(len(t), 1, device=t.device))
 
 # %% ../nbs/13_losses.ipynb #cell-027
-LOSSES = ("hard", "mse", "soft")
+# name -> function of student logits, teacher logits, gold classes and a temperature
+LOSSES: dict[str, Callable] = {
+    "hard": lambda z, t, y, temperature: hard_loss(z, torch.where(y < 0, t.argmax(1), y)),
+    "mse": lambda z, t, y, temperature: mse_loss(z, t),
+    "soft": lambda z, t, y, temperature: soft_loss(z, t, temperature),
+}
 
 def make_loss(
-    name: str = "soft",       # "hard" (gold labels, the teacher's class where there is none), "mse" or "soft"
-    temperature: float = 3.0,  # of "soft"
-    alpha: float = 0.0,       # weight of the gold labels beside "mse" or "soft", in [0, 1]
-    noise: float = 0.0,       # standard deviation of the noise on teacher logits
-) -> Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]:  # loss(student logits, (gold classes, teacher logits))
+    # in `LOSSES`: gold labels (the teacher's class where there is none), logits, or probabilities
+    name: str = "soft",
+    temperature: float = 3.,  # of "soft"
+    alpha: float = 0.,        # weight of the gold labels beside another loss, in [0, 1]
+    noise: float = 0.,        # standard deviation of the noise on teacher logits
+    # loss(student logits, (gold classes, teacher logits))
+) -> Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]:
     "One of the losses, or a mix with gold labels; raises `KdError` for settings that make no sense."
-    check_name(name, LOSSES, "loss")
+    main = LOSSES[check_name(name, LOSSES, "loss")]
     if temperature <= 0: raise KdError(f"--temperature must be above 0, not {temperature}")
     if not 0 <= alpha <= 1: raise KdError(f"--alpha must lie between 0 and 1, not {alpha}")
     if noise < 0: raise KdError(f"--noise must not be negative, not {noise}")
-    if name == "hard": return lambda z, target: hard_loss(z, torch.where(target[0] < 0, target[1].argmax(1), target[0]))
+    if name == "hard": alpha = noise = 0  # nothing to mix with
     def loss(z, target):
         y, t = target
         if noise: t = noisy_logits(t, noise)
-        soft = mse_loss(z, t) if name == "mse" else soft_loss(z, t, temperature)
-        return (1 - alpha) * soft + alpha * hard_loss(z, y) if alpha else soft
+        value = main(z, t, y, temperature)
+        return (1 - alpha) * value + alpha * hard_loss(z, y) if alpha else value
     return loss
 
 # %% ../nbs/13_losses.ipynb #cell-031
@@ -76,7 +84,8 @@ def make_loss(
 def hooked(
     **modules: nn.Module,  # name -> a module of any model
 ) -> Iterator[dict[str, Tensor]]:  # name -> its latest output, the first one if it gives several
-    "Within the block every forward pass leaves the outputs of `modules` behind; one can differentiate by them, even by those of frozen modules."
+    """Within the block every forward pass leaves the outputs of `modules` behind.
+    One can differentiate by them, even by those of frozen modules."""
     states = {}
     def keep(name):
         def hook(module, args, out):
@@ -112,10 +121,11 @@ def nst_loss(
     t: Tensor,  # teacher states, float[n, L, C_t]
     lengths: Tensor,  # int[n]
 ) -> Tensor:    # scalar
-    "Squared maximum mean discrepancy of the units' profiles over a sentence, with a quadratic kernel (Huang & Wang 2017)."
+    """Squared maximum mean discrepancy of the units' profiles over a sentence (Huang & Wang 2017).
+    The kernel is quadratic."""
     def gram(x):
-        x = F.normalize(
-            x * inside_mask(lengths, x.shape[1])[..., None], dim=1)  # a profile: one unit over all positions
+        # a profile: one unit over all positions
+        x = F.normalize(x * inside_mask(lengths, x.shape[1])[..., None], dim=1)
         return x @ x.transpose(1, 2) / x.shape[2]
     return (gram(s) - gram(t)).pow(2).sum((1, 2)).mean()
 
@@ -142,7 +152,8 @@ def attention_loss(
 # %% ../nbs/13_losses.ipynb #cell-045
 def input_derivative(
     logits: Tensor,   # float[n, n_classes]
-    vectors: list[Tensor],  # what they were computed from, float[n, L, dim] each; of several the derivatives add up
+    # what they were computed from, float[n, L, dim] each; of several the derivatives add up
+    vectors: list[Tensor],
     classes: Tensor,  # int[n]: whose logit
     train: bool = False,  # shall the derivative itself be differentiated?
 ) -> Tensor:          # float[n, L, dim]

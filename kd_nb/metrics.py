@@ -35,7 +35,8 @@ def score(
     return float(METRICS[check_name(metric, METRICS, "metric")](label, pred))
 
 # %% ../nbs/03_metrics.ipynb #cell-010b
-METRIC_LABELS = {"mcc": "MCC × 100", "accuracy": "accuracy, %", "micro_f1": "micro F1, %", "macro_f1": "macro F1, %"}
+METRIC_LABELS = {
+    "mcc": "MCC × 100", "accuracy": "accuracy, %", "micro_f1": "micro F1, %", "macro_f1": "macro F1, %"}
 
 def metric_label(
     metric: str,  # a name in `METRICS`, or already a text for people
@@ -57,7 +58,8 @@ def interval(
     seed: int = 0,       # of the draws
 ) -> tuple[float, float]:  # lower and upper end
     "Percentile bootstrap interval of a score over sentences."
-    res = stats.bootstrap((np.asarray(label), np.asarray(pred)), partial(score, metric), paired=True, vectorized=False,
+    res = stats.bootstrap(
+        (np.asarray(label), np.asarray(pred)), partial(score, metric), paired=True, vectorized=False,
         n_resamples=n_resamples, confidence_level=level, method="percentile", rng=seed)
     return float(res.confidence_interval.low), float(res.confidence_interval.high)
 
@@ -88,7 +90,8 @@ def predictions(
     confidence, pred = logits.softmax(1).max(1)
     table = pd.DataFrame({"sentence": list(sentences)})
     if gold is not None: table["label"] = [labels[i] for i in gold]
-    return table.assign(pred=[labels[i] for i in pred], confidence=confidence.numpy(), logits=list(logits.numpy()))
+    return table.assign(
+        pred=[labels[i] for i in pred], confidence=confidence.numpy(), logits=list(logits.numpy()))
 
 # %% ../nbs/03_metrics.ipynb #cell-007-m
 Tables = dict[str, pd.DataFrame]  # model -> its predictions, all of the same sentences in the same order
@@ -101,15 +104,17 @@ def _numbers(text: str) -> list[float]:
     return row if np.isfinite(row).all() else []
 
 def logits_of(
-    table: pd.DataFrame,  # predictions; logits are lists or arrays, or texts with commas or spaces between numbers
+    # predictions; logits are lists or arrays, or texts with commas or spaces between numbers
+    table: pd.DataFrame,
 ) -> np.ndarray:          # float32[n_sentences, n_classes]
     "The logits of predictions as one array; raises `KdError`, which names the row."
     rows = list(table.logits)
     if rows and isinstance(rows[0], str): rows = [_numbers(r) if isinstance(r, str) else r for r in rows]
     sizes = np.fromiter(map(len, rows), int, len(rows))
     if (odd := (sizes != sizes[0]) | (sizes < 2)).any():
-        raise KdError(
-            f"row {odd.argmax() + 1}: the logits must be {max(sizes[0], 2)} finite numbers, not {table.logits.iloc[odd.argmax()]!r}")
+        i = odd.argmax()
+        raise KdError(f"row {i + 1}: the logits must be {max(sizes[0], 2)} finite numbers, "
+                      f"not {table.logits.iloc[i]!r}")
     return np.concatenate(rows).reshape(len(rows), -1).astype(np.float32)
 
 # %% ../nbs/03_metrics.ipynb #da44e3ae
@@ -119,7 +124,8 @@ def read_predictions(
     # of a text file: class names in the order of the logits; None: as the file has them
     labels: Sequence[str] | None = None,
 ) -> pd.DataFrame:  # `COLUMNS`
-    "Read the predictions of one model, the study's or a run's; raises `KdError`, which names the file and what is wrong in it."
+    """Read the predictions of one model, the study's or a run's.
+    Raises `KdError`, which names the file and what is wrong in it."""
     path = Path(path)
     if not path.is_file(): raise KdError(f"no such file: {path}")
     if path.suffix not in (".parquet", ".tsv", ".csv"):
@@ -133,7 +139,8 @@ def read_predictions(
 
 # %% ../nbs/03_metrics.ipynb #6fb63374
 def _read_text(path: Path, labels: Sequence[str] | None) -> pd.DataFrame:
-    "Predictions from a text file. Confidences are those of the logits: a column of them would have fewer digits."
+    """Predictions from a text file.
+    Confidences are those of the logits: a column of them would have fewer digits."""
     how = dict(sep="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else {}
     table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, **how)
     while len(table) and not table.iloc[-1].fillna("").any(): table = table[:-1]  # blank lines at the end
@@ -143,16 +150,18 @@ def _read_text(path: Path, labels: Sequence[str] | None) -> pd.DataFrame:
     rows = [_numbers(text) for text in table.logits]
     for i, (row, text) in enumerate(zip(rows, table.logits), 2):
         if len(row) != len(rows[0]) or len(row) < 2:
-            raise KdError(
-                f"{path}, line {i}: the logits must be {max(len(rows[0]), 2)} numbers with commas between, not '{text}'")
+            raise KdError(f"{path}, line {i}: the logits must be {max(len(rows[0]), 2)} numbers "
+                          f"with commas between, not '{text}'")
     logits = np.array(rows)
     names = pd.concat([table.label, table.pred])
     if names.str.fullmatch(r"\d+(\.0+)?").all():  # 1.0 is class 1
-        table[["label", "pred"]] = table[["label", "pred"]].apply(lambda c: c.str.replace(r"\.0+$", "", regex=True))
+        def whole(column): return column.str.replace(r"\.0+$", "", regex=True)
+        table[["label", "pred"]] = table[["label", "pred"]].apply(whole)
     if (gap := (table[["label", "pred"]] == "").any(axis=1)).any():
         raise KdError(f"{path}, line {gap.argmax() + 2}: label or prediction is missing")
     _check_classes(path, table, logits, labels)
-    return table.assign(confidence=softmax(logits, 1).max(1).astype(np.float32), logits=list(logits.astype(np.float32)))
+    confidence = softmax(logits, 1).max(1).astype(np.float32)
+    return table.assign(confidence=confidence, logits=list(logits.astype(np.float32)))
 
 # %% ../nbs/03_metrics.ipynb #7dcff6b7
 def _check_classes(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: Sequence[str] | None):
@@ -163,27 +172,31 @@ def _check_classes(path: Path, table: pd.DataFrame, logits: np.ndarray, labels: 
     if labels is None:  # names, whose order nobody tells
         names = table.pred[clear].groupby(first[clear]).agg(lambda p: p.value_counts().index[0])
         if (twice := names.duplicated()).any():
-            raise KdError(
-                f"{path}: logits {', '.join(str(k + 1) for k in names.index[names == names[twice].iloc[0]])} are all of '{names[twice].iloc[0]}'")
+            name = names[twice].iloc[0]
+            which = ", ".join(str(k + 1) for k in names.index[names == name])
+            raise KdError(f"{path}: logits {which} are all of '{name}'")
         names = names.reindex(range(count)).tolist()
     else:
         names = [str(l) for l in labels]
-        if len(names) != count: raise KdError(f"{path}: has {count} logits, but there are {len(names)} labels")
+        if len(names) != count:
+            raise KdError(f"{path}: has {count} logits, but there are {len(names)} labels")
         for column in ("label", "pred"):
             if (unknown := ~table[column].isin(names)).any():
-                raise KdError(
-                    f"{path}, line {unknown.argmax() + 2}: {column} '{table[column].iloc[unknown.argmax()]}' is none of {', '.join(names)}")
+                i = unknown.argmax()
+                raise KdError(f"{path}, line {i + 2}: {column} '{table[column].iloc[i]}' "
+                              f"is none of {', '.join(names)}")
     place = table.pred.map({name: k for k, name in enumerate(names) if isinstance(name, str)})
     tied = place.isna() | (logits[np.arange(len(table)), place.fillna(0).astype(int)] == top)
     right = np.where(clear, np.array(names, object)[first] == table.pred.to_numpy(object), tied)
     if not right.all():
         i = right.argmin()
-        raise KdError(
-            f"{path}, line {i + 2}: the prediction is '{table.pred.iloc[i]}', but the largest logit is that of '{names[first[i]]}'")
+        raise KdError(f"{path}, line {i + 2}: the prediction is '{table.pred.iloc[i]}', "
+                      f"but the largest logit is that of '{names[first[i]]}'")
 
 # %% ../nbs/03_metrics.ipynb #cell-009-m
 def _kind(x): return "numbers" if isinstance(x, (int, float, np.number)) else "texts"
 
+# %% ../nbs/03_metrics.ipynb #cell-009-m-b
 def checked(
     table: pd.DataFrame,  # predictions of one model
     name: str = "the model",
@@ -198,15 +211,15 @@ def checked(
             raise KdError(f"row {gap.argmax() + 1} of the predictions of '{name}' has no {column}")
     label, pred = table.label.iloc[0], table.pred.iloc[0]
     if _kind(label) != _kind(pred):
-        raise KdError(
-            f"the labels of '{name}' are {_kind(label)} like {label!r}, its predictions {_kind(pred)} like {pred!r}: use the same names for both")
-    if (
-        table.confidence.dtype.kind not in "fiu"
-        or not 0 <= table.confidence.min() <= table.confidence.max() <= 1 + 1e-6):
-        raise KdError(
-            f"the confidences of '{name}' must be probabilities, between 0 and 1, not like {table.confidence.max()!r}")
+        raise KdError(f"the labels of '{name}' are {_kind(label)} like {label!r}, its predictions "
+                      f"{_kind(pred)} like {pred!r}: use the same names for both")
+    sure = table.confidence
+    if sure.dtype.kind not in "fiu" or not 0 <= sure.min() <= sure.max() <= 1 + 1e-6:
+        raise KdError(f"the confidences of '{name}' must be probabilities, between 0 and 1, "
+                      f"not like {sure.max()!r}")
     return table
 
+# %% ../nbs/03_metrics.ipynb #cell-009-m-c
 def hits(table: pd.DataFrame) -> np.ndarray:
     "Which predictions are right: bool[n]."
     return (checked(table).label == table.pred).to_numpy()
@@ -215,18 +228,19 @@ def hits(table: pd.DataFrame) -> np.ndarray:
 def aligned(
     tables: Tables,
 ) -> Tables:  # the same
-    "Check that tables are about the same labelled sentences in the same order; raises `KdError`, which names model and row."
+    """Check that tables are about the same labelled sentences in the same order.
+    Raises `KdError`, which names model and row."""
     if not tables: raise KdError("there are no predictions to compare")
     for name, table in tables.items(): checked(table, name)
     first, *others = tables
     for name in others:
         a, b = tables[first], tables[name]
         if len(a) != len(b):
-            raise KdError(
-                f"'{first}' has predictions of {len(a)} sentences, '{name}' of {len(b)}: compare models on the same ones")
+            raise KdError(f"'{first}' has predictions of {len(a)} sentences, '{name}' of {len(b)}: "
+                          "compare models on the same ones")
         for column in ("sentence", "label"):
             if (differ := a[column].to_numpy() != b[column].to_numpy()).any():
                 i = differ.argmax()
-                raise KdError(
-                    f"row {i + 1}: the {column} of '{first}' is {a[column].iloc[i]!r}, of '{name}' {b[column].iloc[i]!r}")
+                raise KdError(f"row {i + 1}: the {column} of '{first}' is {a[column].iloc[i]!r}, "
+                              f"of '{name}' {b[column].iloc[i]!r}")
     return tables

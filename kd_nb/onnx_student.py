@@ -18,17 +18,22 @@ def _check_texts(sentences: list[str]):
     if isinstance(sentences, str): raise ValueError("give a list of sentences, not one string")
     for i, s in enumerate(sentences, 1):
         if not isinstance(s, str): raise ValueError(f"sentence {i} is not a text but {s!r}")
-        if any("\ud800" <= c <= "\udfff" for c in s): raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
+        if any("\ud800" <= c <= "\udfff" for c in s):
+            raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
 
 # %% ../nbs/30_onnx_student.ipynb #cell-007
 class OnnxStudent:
-    "A student from a folder with `model.onnx`, `tokenizer.json` and `config.json`; raises `ValueError` where there is none."
+    """A student from a folder with `model.onnx`, `tokenizer.json` and `config.json`.
+
+    Raises `ValueError` where there is none.
+    """
     def __init__(self,
         folder: str | Path,  # what `kd-nb export` wrote
         threads: int = 0,    # of the CPU; 0: all
     ):
-        missing = [n for n in ("config.json", "tokenizer.json", "model.onnx") if not (Path(folder)/n).is_file()]
-        if missing: raise ValueError(f"no exported student in '{folder}': {missing[0]} is missing")
+        for name in ("config.json", "tokenizer.json", "model.onnx"):
+            if not (Path(folder)/name).is_file():
+                raise ValueError(f"no exported student in '{folder}': {name} is missing")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
@@ -38,17 +43,17 @@ class OnnxStudent:
             self.tokenizer = Tokenizer.from_file(str(Path(folder)/"tokenizer.json"))
             self.tokenizer.no_padding()
             self.tokenizer.enable_truncation(config["max_length"])
-            self.session = ort.InferenceSession(str(Path(folder)/"model.onnx"), options, providers=["CPUExecutionProvider"])
+            self.session = ort.InferenceSession(
+                str(Path(folder)/"model.onnx"), options, providers=["CPUExecutionProvider"])
         except Exception as e:
-            raise ValueError(
-                f"'{folder}' holds no exported student ({type(e).__name__}: {str(e).splitlines()[0]})") from e
+            why = f"{type(e).__name__}: {str(e).splitlines()[0]}"
+            raise ValueError(f"'{folder}' holds no exported student ({why})") from e
 
     def tokenise(self, sentences: list[str]) -> list[list[int]]:
         "Token ids of each sentence, never none."
         _check_texts(sentences)
-        return [
-            e.ids or [self.pad_id]
-            for e in self.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=self.special)]
+        found = self.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=self.special)
+        return [e.ids or [self.pad_id] for e in found]
 
     def logits(self,
         sentences: list[str],  # untokenised

@@ -51,24 +51,27 @@ def static(
     def cells(tag, texts):
         return "<tr>" + "".join(f"<{tag}{kind(t, n)}>{t}</{tag}>" for t, n in zip(texts, numeric)) + "</tr>"
     head = cells("th", (escape(str(c)) for c in table.columns))
-    body = "".join(cells("td", (_text(x, digits) for x in row)) for row in table.itertuples(index=False, name=None))
-    return _figure(
-        f'<div class="scroll"><table class="static"><thead>{head}</thead><tbody>{body}</tbody></table></div>',
-        caption)
+    rows = table.itertuples(index=False, name=None)
+    body = "".join(cells("td", (_text(x, digits) for x in row)) for row in rows)
+    inside = f'<table class="static"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    return _figure(f'<div class="scroll">{inside}</div>', caption)
 
 # %% ../nbs/07_page.ipynb #cell-025
 _STYLE = """
 :root{color-scheme:light}
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:120em;margin:0 auto;padding:0 1em 4em}
-h1{margin:1em 0 0}h2{margin:2.5em 0 .5em;border-bottom:1px solid #ddd;padding-bottom:.2em}h3{margin:1.5em 0 .3em}
+h1{margin:1em 0 0}h3{margin:1.5em 0 .3em}
+h2{margin:2.5em 0 .5em;border-bottom:1px solid #ddd;padding-bottom:.2em}
 nav{margin:1em 0;display:flex;flex-wrap:wrap;gap:0 1.2em}a{color:#0072b2}summary{cursor:pointer}
 figure{margin:1.2em 0}p,figcaption{max-width:60em}figcaption{color:#555;font-size:.9em;margin-bottom:.3em}
 img{max-width:100%;height:auto;vertical-align:top}
 .figures{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}
 .figures figure{margin:0;max-width:calc(50% - .5em)}.figures figure:only-child{max-width:100%}
 .scroll{overflow-x:auto}table.static{border-collapse:collapse;font-size:.92em}
-.static td,.static th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #e5e5e5;vertical-align:top}
-.static td{white-space:nowrap}.static td.long{white-space:normal;min-width:18em}table.static .n{text-align:right;font-variant-numeric:tabular-nums}
+.static td,.static th{padding:.2em .9em .2em 0;text-align:left;border-bottom:1px solid #e5e5e5}
+.static td,.static th{vertical-align:top}.static td{white-space:nowrap}
+.static td.long{white-space:normal;min-width:18em}
+table.static .n{text-align:right;font-variant-numeric:tabular-nums}
 @media (max-width:40em){body{font-size:15px}.figures figure{max-width:100%}}
 """
 
@@ -76,21 +79,26 @@ img{max-width:100%;height:auto;vertical-align:top}
 _PRINT = """
 @media print{
 @page{size:landscape;margin:10mm}
-body{max-width:none;padding:0;font-size:10pt}h2,h3,p,figcaption{break-after:avoid}img,tr{break-inside:avoid}img{max-height:170mm}
+body{max-width:none;padding:0;font-size:10pt}h2,h3,p,figcaption{break-after:avoid}
+img,tr{break-inside:avoid}img{max-height:170mm}
 nav,.hint,.question,.explorer .dt-search,.explorer .dt-length,.explorer .dt-paging{display:none!important}
 .scroll,.explorer .dt-layout-table>div{overflow:visible!important;container-type:normal!important}
 table{width:auto!important;max-width:100%!important;font-size:7pt!important}table col{width:auto!important}
-table td,table th{white-space:normal!important;overflow-wrap:anywhere;min-width:4em!important;padding:.15em .6em .15em 0!important}
+table td,table th{white-space:normal!important;overflow-wrap:anywhere;min-width:4em!important}
+table td,table th{padding:.15em .6em .15em 0!important}
 table th{overflow-wrap:normal}table td.n,table td.dt-type-numeric{overflow-wrap:normal;min-width:0!important}
-.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:8em!important}.explorer .sentence{min-width:12em!important}
+.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:8em!important}
+.explorer .sentence{min-width:12em!important}
 .explorer .reason{position:static;max-width:none}.dt-column-order{display:none}
 }
 @media print and (max-width:800px){
 table{font-size:6pt!important}table th{overflow-wrap:anywhere}
-.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:5em!important}.explorer .sentence{min-width:8em!important}
+.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:5em!important}
+.explorer .sentence{min-width:8em!important}
 }
 """
-_OPENS = "<script>addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true));</script>"
+_OPENS = ("<script>addEventListener('beforeprint', () => "
+          "document.querySelectorAll('details').forEach(d => d.open = true));</script>")
 
 # %% ../nbs/07_page.ipynb #e3e0a082
 def page(
@@ -102,10 +110,10 @@ def page(
     there = {heading: body for heading, body in sections.items() if body}
     names = {heading: "section-" + re.sub(r"\W+", "-", heading.lower()) for heading in there}
     nav = "".join(f'<a href="#{names[h]}">{escape(h)}</a>' for h in there)
-    body = "".join(f'<section id="{names[h]}"><h2>{escape(h)}</h2>{html}</section>' for h, html in there.items())
+    parts = [f'<section id="{names[h]}"><h2>{escape(h)}</h2>{html}</section>' for h, html in there.items()]
     return Html(f'''<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}{_PRINT}</style></head>
-<body><h1>{escape(title)}</h1>{lead}<nav>{nav}</nav>{body}{_OPENS}</body></html>''')
+<body><h1>{escape(title)}</h1>{lead}<nav>{nav}</nav>{"".join(parts)}{_OPENS}</body></html>''')
 
 # %% ../nbs/07_page.ipynb #page-section
 @dataclass(frozen=True)
@@ -114,13 +122,14 @@ class Section:
     heading: str
     command: str    # that makes it, e.g. `speed`
     files: str      # what that command leaves in a run folder, as a pattern, e.g. `errors/*-classes.csv`
-    html: Callable  # an opened run -> HTML; called where the files are there, and may still find nothing to show
+    # an opened run -> HTML; called where the files are there, and may still find nothing to show
+    html: Callable
 
     def made(self, run) -> bool:
         "Has its command been there?"
         return any(run.folder.glob(self.files))
 
-OWNERS = ("pipeline", "speed", "questions", "report", "tuning", "probing")  # modules, in the order of the page
+OWNERS = ("results", "speed", "questions", "report", "tuning", "probing")  # modules, in the order of the page
 
 def sections() -> list[Section]:
     "All sections of a report, in their order."
@@ -133,7 +142,8 @@ def pictures(
 ) -> str:  # HTML
     "Those figures of a run that are there, in this order."
     found = {path: text for name, text in captions.items() if (path := run/f"figures/{name}.png").exists()}
-    return f'<div class="figures">{"".join(image(p, text) for p, text in found.items())}</div>' if found else ""
+    images = "".join(image(p, text) for p, text in found.items())
+    return f'<div class="figures">{images}</div>' if found else ""
 
 def titled(
     ax,         # matplotlib Axes
@@ -149,7 +159,8 @@ def write_report(
 ):
     "All that a run has so far on one page that needs no network, into `report.html`."
     lead = f"<p>{escape(run.about)}</p>" + ("" if run.finished else "<p><b>This run is not finished.</b></p>")
-    content = page(run.folder.resolve().name, lead, {s.heading: s.html(run) for s in sections() if s.made(run)})
+    made = {s.heading: s.html(run) for s in sections() if s.made(run)}
+    content = page(run.folder.resolve().name, lead, made)
     with atomic(run/"report.html") as part: part.write_text(content, encoding="utf-8")
 
 # %% ../nbs/07_page.ipynb #page-pub

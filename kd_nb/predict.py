@@ -46,6 +46,7 @@ def _as_text(rows: list[dict], jsonl: bool = False) -> str:
     table.writerows(rows)
     return out.getvalue()
 
+# %% ../nbs/33_predict.ipynb #pre-08-b
 def predict(
     student: str,  # a run folder, a student's own folder, or one that `kd-nb export` wrote
     # sentences: .csv, .tsv, .jsonl, .parquet, or plain text with one a line; standard input where not given
@@ -67,7 +68,8 @@ def predict(
     if out: check_writable(out.parent, "--out")
     model, sentences = load_any(student), _sentences(file, text)
     parts = [sentences[i:i + 2_000] for i in range(0, len(sentences), 2_000)]
-    if out: parts = progress(parts, "labelling", "sentences", 2_000, len(sentences))  # else the screen is for answers
+    # without `out` the screen is for answers
+    if out: parts = progress(parts, "labelling", "sentences", 2_000, len(sentences))
     rows = [row for part in parts for row in _answers(model, part)]
     if out is None: return print(_as_text(rows), end="")
     with atomic(out) as part: part.write_text(_as_text(rows, out.suffix == ".jsonl"), encoding="utf-8")

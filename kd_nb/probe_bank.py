@@ -20,6 +20,7 @@ def _uniform(rng: torch.Generator, fan_in: int, *shape: int) -> Tensor:
     "Where `nn.Linear` starts."
     return (2 * torch.rand(shape, generator=rng) - 1) * fan_in ** -0.5
 
+# %% ../nbs/91_probe_bank.ipynb #cell-007-b
 class _Weights:
     "Probes of several layers and settings as one model; every tensor has the layers first."
     def __init__(self,
@@ -59,7 +60,7 @@ class _Prepared(_Weights):
             [p.repeat(n_layers, 1, 1).to(self.device) for p in ps] for ps in (first, second, bias))
 
     def _prepare(self, moments: dict[Tensor, tuple[Tensor, Tensor]], steps: int):
-        "What follows from the settings that are left: columns, dropout, blocks, gradients, and Adam's moments and counts of steps."
+        "What follows from the settings that are left: columns, dropout, blocks, gradients, Adam's moments and steps."
         ends = np.cumsum([0] + [sum(self.grid[i][0] for i in g) for g in self.groups])
         self.columns = [slice(a, b) for a, b in zip(ends, ends[1:])]
         rate = torch.tensor(
@@ -91,7 +92,7 @@ class _Forward(_Prepared):
         return torch.cat(z, 2).unflatten(2, (-1, self.n_classes))
 
     def mask(self, n: int) -> Tensor:
-        "Dropout for n sentences, from 16 random bits a unit, for all units from the first that has some: float[n, units - undropped]."
+        "Dropout for n sentences, 16 random bits a unit, for units that have some: float[n, units - undropped]."
         count = n * len(self.limit)
         words = torch.randint(-2**63, 2**63 - 1, (-(-count // 4),), generator=self.rng, device=self.device)
         bits = words.view(torch.int16)[:count].view(n, -1)
@@ -100,7 +101,7 @@ class _Forward(_Prepared):
 # %% ../nbs/91_probe_bank.ipynb #cell-013
 class _Shrinking(_Forward):
     def keep(self, layers: Tensor, settings: Tensor):
-        "Go on with some layers, bool[n_layers], and some settings, bool[n_settings], only; Adam's moments go with them."
+        "Go on with some layers, bool[n_layers], and settings, bool[n_settings], only, and their moments."
         left = {i for i, on in zip(self.settings, settings.tolist()) if on}
         units = torch.tensor(
             [i in left for i in self.settings for _ in range(self.grid[i][0])], dtype=torch.bool, device=self.device)
@@ -125,7 +126,9 @@ class _Shrinking(_Forward):
 class Bank(_Shrinking):
     "Probes of several layers and settings as one model; every tensor has the layers first."
     def gradients(self, x: Tensor, y: Tensor, mask: Tensor):
-        "Put the gradient of all cross-entropies (mean over sentences, sum over probes) into `.grad`; `y` is one-hot, float[n, n_classes]."
+        """Put the gradient of all cross-entropies (mean over sentences, sum over probes) into `.grad`.
+
+        `y` is one-hot, float[n, n_classes]."""
         shape = len(x), x.shape[1], self.first[0].shape[2]
         if x.shape[1] not in self.buffers: self.buffers[x.shape[1]] = torch.empty(2, *shape, device=self.device)
         h, dh = self.buffers[x.shape[1]]
@@ -168,9 +171,8 @@ def train_bank(
     passes: int = 4,  # between looks at the evaluation part
     patience: int = 5,  # looks without gain that are forgiven, in all
     max_passes: int = 200,  # through the training part, at most
-) -> tuple[
-    Tensor, Tensor, Tensor]:  # best evaluation accuracy, test accuracy with those weights, passes; [n_layers, n_settings] each
-    "Train all probes of some layers; each ends for itself."
+) -> tuple[Tensor, Tensor, Tensor]:  # best evaluation accuracy, test accuracy then, passes: [n_layers, n_settings]
+    "Train all probes of some layers; each ends for itself, with the weights that were best on the evaluation part."
     tr, shape = parts["tr"], (len(parts["tr"].x), len(grid))
     bank, one_hot = (
         Bank(shape[0], tr.x.shape[2], n_classes, grid, tr.x.device, seed), F.one_hot(tr.y, n_classes).float())

@@ -39,7 +39,7 @@ def load_suite(
     if source == "senteval":
         found = {t: limit(read_task(official_file(t)), sizes, seed) for t in wanted}
     elif path.is_dir():
-        found = {t: limit(read_task(path / FILES[t]), sizes, seed) for t in wanted if (path / FILES[t]).is_file()}
+        found = {t: limit(read_task(path/FILES[t]), sizes, seed) for t in wanted if (path/FILES[t]).is_file()}
     else:
         found = {
             t: table for t, table in treebank_suite(_parses(path, pipeline), tuple(sizes), seed).items()
@@ -60,7 +60,8 @@ def _parses(path: Path, pipeline: str | None) -> list:
     if path.suffix == ".conllu": return read_conllu(path)
     if pipeline is None:
         raise KdError(
-            f"{path}: plain sentences need a parser: name an installed spaCy pipeline with --spacy, e.g. --spacy en_core_web_sm")
+            f"{path}: plain sentences need a parser: name an installed spaCy pipeline with --spacy, "
+            "e.g. --spacy en_core_web_sm")
     try: lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as e: raise KdError(f"{path}: this is not UTF-8 text") from e
     return parse_with_spacy([line for line in lines if line.strip()], pipeline)
@@ -83,7 +84,7 @@ def probe_model(
         if missing:
             digest = digest or weights_digest(model)
             layers = encode(
-                model, table.sentence.tolist(), folder / "encodings" / task, pooling,
+                model, table.sentence.tolist(), folder/"encodings"/task, pooling,
                 label=f"{name}: encoding for {task}", digest=digest)
         for is_control, path in missing.items():
             scores = probe_layers(
@@ -95,8 +96,8 @@ def probe_model(
             print(f"{name}: {what}: {best.acc:.1f} at layer {best.layer:.0f} of {len(layers) - 1}", flush=True)
         done = folder/"encodings"/task
         if done.exists():
-            shutil.rmtree(
-                done.rename(done.with_name(f".{task}.part")))  # renamed first: a kill must leave no half of it
+            # renamed first: a kill must leave no half of it
+            shutil.rmtree(done.rename(done.with_name(f".{task}.part")))
         tables += [pd.read_csv(path).assign(task=task, control=c) for c, path in wanted.items()]
     shutil.rmtree(folder/"encodings", ignore_errors=True)  # what a kill may have left
     return pd.concat(tables, ignore_index=True)
@@ -152,11 +153,13 @@ def read_published(
         count = {"teacher": 3, "student": 4, "embed": 3}.get(kind)
         if len(parts) != count:
             raise KdError(
-                f"{path}: its name is not like teacher_TASK_POOLING_LAYER, student_TASK_MODEL_POOLING_LAYER or embed_KIND_TASK_POOLING")
+                f"{path}: its name is not like teacher_TASK_POOLING_LAYER, student_TASK_MODEL_POOLING_LAYER "
+                "or embed_KIND_TASK_POOLING")
         tuned, model, pooling, layer = _NAMES[kind](*parts)
         if not re.fullmatch(r"E|-1|\d+", layer):
             raise KdError(
-                f"{path}: '{layer}' is no layer: a number from 0, -1 for the teacher's last, or E for the embeddings")
+                f"{path}: '{layer}' is no layer: a number from 0, -1 for the teacher's last, "
+                "or E for the embeddings")
         table = pd.read_csv(path)
         if list(table.columns) != columns:
             raise KdError(f"{path}: its columns are {', '.join(table.columns)}, not {', '.join(columns)}")
@@ -201,7 +204,8 @@ def probe_run(
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     open_run(home, about | dict(tasks=sorted(suite), suite_digest=digest))
     for ref in models:
-        probe_model(to_probe(run, ref), suite, home / str(ref), str(ref), about["pooling"], about["seed"], control)
+        probe_model(
+            to_probe(run, ref), suite, home/str(ref), str(ref), about["pooling"], about["seed"], control)
     def rank(path):
         ref = run.ref(path.parent.name)
         return order.index(str(ModelRef(ref.name, ref.form))), path
@@ -217,7 +221,8 @@ def probing_table(
     scores: pd.DataFrame,  # from `probe_run`
     suite: dict[str, pd.DataFrame],
 ) -> pd.DataFrame:         # texts, a row a task
-    "The accuracy of each model's best layer, with random labels too where these were probed, and what can be had without a model."
+    """The accuracy of each model's best layer, with random labels too where these were probed.
+    Then what can be had without a model."""
     best, plain = chosen(scores, ["model", "control", "task", "layer"]), without_model(suite).round(1)
     out = pd.DataFrame({"task": list(suite)})
     for m in dict.fromkeys(scores.model):
@@ -252,14 +257,16 @@ def _with_controls(models: list[ModelRef]) -> list[ModelRef]:
     def twins(m): return [] if m.variant else [ModelRef(m.name, m.form, v) for v in VARIANTS]
     return list(dict.fromkeys(ref for m in models for ref in (m, *twins(m))))
 
+# %% ../nbs/49_probing.ipynb #cmd-08-b
 def probe(
     run: Path,  # the folder of a finished run
     *,
     # which, with commas between: teacher, pretrained (the teacher before its task), a student's name; each also with
     # -untrained or -vectors behind it. Teacher and distilled students where not given
     models: str | None = None,
-    # made (by the built-in grammar: synthetic), senteval (the official files: from KD_NB_DATA/probing, or fetched), a folder
-    # of such files, a treebank (.conllu), or a text file with a sentence a line (with --spacy)
+    # made (by the built-in grammar: synthetic), senteval (the official files: from KD_NB_DATA/probing, or
+    # fetched), a folder of such files, a treebank (.conllu), or a text file with a sentence a line
+    # (with --spacy)
     suite: str = "made",
     spacy: str | None = None,  # a spaCy pipeline that parses the sentences of --suite
     tasks: str | None = None,  # some of the ten, with commas between, e.g. Tense,Length; all where not given
@@ -267,12 +274,14 @@ def probe(
     pooling: str = "mean",
     n_train: int = 5000,  # at most so many sentences a task to train probes on
     n_eval: int = 1000,  # at most so many to choose a probe on, and as many to score it on
-    # also the untrained twin and the bare word vectors of each model, and labels at random for all: about four times the work
+    # also the untrained twin and the bare word vectors of each model, and labels at random for all:
+    # about four times the work
     controls: bool = False,
     seed: int = 0,  # of suite and probes
     name: str | None = None,  # of the folder in probing/; from suite and pooling where not given
 ):
-    """What do the layers know? Ten linguistic properties, read off every layer of teacher and students by small classifiers.
+    """What do the layers know? Ten linguistic properties, read off every layer of teacher and students
+    by small classifiers.
 
     Examples:
 
@@ -286,7 +295,8 @@ def probe(
     """
     opened = Run(run)
     opened.metrics  # only of a finished run
-    if min(n_train, n_eval) < 1: raise KdError(f"--n-train and --n-eval must be above 0, not {n_train} and {n_eval}")
+    if min(n_train, n_eval) < 1:
+        raise KdError(f"--n-train and --n-eval must be above 0, not {n_train} and {n_eval}")
     check_name(pooling, POOLINGS, "pooling")
     check_seed(seed)
     wanted = list(map(opened.ref, models.split(","))) if models else [TEACHER, *opened.distilled]

@@ -14,10 +14,11 @@ import numpy as np, pandas as pd
 from .calibration import apply_temperature, calibration, fit_temperature, plot_reliability
 from .core import KdError, alone, write_json
 from .errors import by_confidence, compare, correlation, mean_confidence, most_confused, only_teacher_right
-from .errors import only_teacher_sure, overlap, per_class, plot_confidence, plot_confusion, right_by_one, sure_by_one
+from .errors import only_teacher_sure, overlap, per_class, plot_confidence, plot_confusion, right_by_one
+from .errors import sure_by_one
 from .metrics import Tables, aligned, hits, metric_name, p_value, with_interval
 from .page import Section, pictures, publish, static, titled, write_report
-from .pipeline import predict_splits
+from .results import predict_splits
 from .run import SPLITS, TEACHER, ModelRef, Run
 from .terminal import progress
 from .why import leave_one_out
@@ -55,13 +56,17 @@ def questions(
         for word, table in (
             ("right", right_by_one(tables, students)), ("sure", sure_by_one(tables, students, threshold))):
             found += [
-                Filter("one student alone", f"{word} by {s} alone of the students", table.index[table.only == s], s)
+                Filter(
+                    "one student alone", f"{word} by {s} alone of the students",
+                    table.index[table.only == s], s)
                 for s in students]
     right, sure = (
-        only_teacher_right(tables, teacher, distilled), only_teacher_sure(tables, teacher, distilled, threshold))
+        only_teacher_right(tables, teacher, distilled),
+        only_teacher_sure(tables, teacher, distilled, threshold))
     others = " and ".join(distilled)
-    return found + [Filter("the teacher alone", f"right by {teacher}, wrong by {others}", right.index, teacher),
-                    Filter("the teacher alone", f"sure by {teacher}, unsure by {others}", sure.index, teacher)]
+    return found + [
+        Filter("the teacher alone", f"right by {teacher}, wrong by {others}", right.index, teacher),
+        Filter("the teacher alone", f"sure by {teacher}, unsure by {others}", sure.index, teacher)]
 
 # %% ../nbs/43_questions.ipynb #cell-015
 def first_of_each(
@@ -108,9 +113,11 @@ def _cooled(tables: Tables, t: pd.Series) -> Tables:
     return {n: apply_temperature(table, t[n]) for n, table in tables.items() if t[n] > 0}
 
 def _confidence(run: Run, tables: Tables) -> pd.DataFrame:
-    "A row a model: confidence; calibration as trained and after the temperature; how many rows that was fitted on."
+    """A row a model: confidence; calibration as trained and after the temperature.
+    Then how many rows that was fitted on."""
     t, labels = temperatures(run), run.metrics["labels"]
-    after = calibration(_cooled(tables, t), labels)[["ECE (width)", "Brier", "NLL"]].add_prefix("after temperature: ")
+    after = calibration(_cooled(tables, t), labels)[["ECE (width)", "Brier", "NLL"]].add_prefix(
+        "after temperature: ")
     before = calibration(tables, labels).drop(columns=["accuracy", "confidence"])
     rows = len(run.prediction(TEACHER, "select"))
     table = mean_confidence(tables).join(before).join(t).join(after).rename_axis("model").reset_index()
@@ -120,28 +127,38 @@ def _extremes(table: pd.DataFrame) -> pd.DataFrame:
     "The twenty hits and mistakes that a model is most and least confident about."
     kinds = [(right, least) for right in (True, False) for least in (False, True)]
     def name(right, least): return f"{'least' if least else 'most'} confident {'hits' if right else 'mistakes'}"
-    return pd.concat([by_confidence(table, right, 20, least).assign(kind=name(right, least)) for right, least in kinds])
+    return pd.concat([
+        by_confidence(table, right, 20, least).assign(kind=name(right, least)) for right, least in kinds])
 
 # %% ../nbs/43_questions.ipynb #cell-023
 def errors_run(
     run: Run,                  # finished
     split: str = "dev",        # or test, if the task has one
     threshold: float = 0.9,    # confident: at least so much
-) -> dict[str, pd.DataFrame]:  # what goes to `errors/<split>-<name>.csv`, `confidence` last: where it is, all are
-    "The questions of the error analysis, asked of teacher and students."
+) -> dict[str, pd.DataFrame]:  # what goes to `errors/<split>-<name>.csv`
+    """The questions of the error analysis, asked of teacher and students.
+    `confidence` comes last: where it is, all are."""
     metric, tables = run.metrics["metric"], run.predictions(split)
-    distilled, baselines, students = (list(map(str, refs)) for refs in (run.distilled, run.baselines, run.students))
-    pairs = [("teacher", s) for s in distilled] + list(zip(distilled, baselines)) + list(zip(distilled, distilled[1:]))
+    distilled, baselines, students = (
+        list(map(str, refs)) for refs in (run.distilled, run.baselines, run.students))
+    pairs = (
+        [("teacher", s) for s in distilled] + list(zip(distilled, baselines))
+        + list(zip(distilled, distilled[1:])))
     shared = {kind: overlap(tables, right) for kind, right in (("hits", True), ("mistakes", False))}
     def of_each(f):
-        return pd.concat({n: f(table) for n, table in tables.items()}, names=["model"]).reset_index(level="model")
-    return {"differences": pd.DataFrame([compare(tables, a, b, metric) for a, b in pairs]),
-        "overlap": pd.concat(shared, names=["of", "model"]).reset_index(), "correlation": correlation(tables),
+        found = {n: f(table) for n, table in tables.items()}
+        return pd.concat(found, names=["model"]).reset_index(level="model")
+    return {
+        "differences": pd.DataFrame([compare(tables, a, b, metric) for a, b in pairs]),
+        "overlap": pd.concat(shared, names=["of", "model"]).reset_index(),
+        "correlation": correlation(tables),
         "most-confident": of_each(_extremes),
-        "right-by-one": right_by_one(tables, students), "sure-by-one": sure_by_one(tables, students, threshold),
+        "right-by-one": right_by_one(tables, students),
+        "sure-by-one": sure_by_one(tables, students, threshold),
         "only-teacher-right": only_teacher_right(tables, "teacher", distilled),
         "only-teacher-sure": only_teacher_sure(tables, "teacher", distilled, threshold),
-        "most-confused": of_each(most_confused), "classes": of_each(lambda table: per_class(table).reset_index()),
+        "most-confused": of_each(most_confused),
+        "classes": of_each(lambda table: per_class(table).reset_index()),
         "confidence": _confidence(run, tables)}
 
 # %% ../nbs/43_questions.ipynb #b8546483
@@ -167,7 +184,8 @@ def why_run(
     threshold: float = 0.9,  # confident: at least so much
     most: int = 100,         # sentences; none of more than 60 words, each of which would be left out once
 ) -> dict:                   # what goes to `errors/<split>-why.json`
-    "Which words do teacher and distilled students rest on, in the sentences that open the answers to the questions?"
+    """Which words do teacher and distilled students rest on?
+    In the sentences that open the answers to the questions."""
     tables = run.predictions(split)
     sentences = tables["teacher"].sentence
     short = sentences.str.split().str.len() <= 60
@@ -192,6 +210,7 @@ def errors_again(run: Run, split: str) -> str:
     "How its tables are made again."
     return f"`kd-nb errors {run.folder} --split {split}` makes it again"
 
+# %% ../nbs/43_questions.ipynb #ques-classes-b
 def _about_classes(run: Run, split: str) -> str:
     "HTML: precision, recall and F1 of the classes, those first at which the first student loses most."
     if not (found := _read_errors(run, split, "classes", "confidence")): return ""
@@ -200,15 +219,16 @@ def _about_classes(run: Run, split: str) -> str:
     wide = wide.loc[(wide["F1"].teacher - wide["F1"][student]).sort_values(ascending=False, kind="stable").index]
     counts = wide["sentences"].max(axis=1).astype(int).rename("sentences")
     F1 = wide["F1"][models].join(counts).reset_index()
-    rest = (
-        pd.DataFrame({f"{m}: {what}": wide[what][m] for m in models for what in ("precision", "recall")})
-        .join(counts).reset_index())
+    rest = {f"{m}: {what}": wide[what][m] for m in models for what in ("precision", "recall")}
+    rest = pd.DataFrame(rest).join(counts).reset_index()
     html = static(
-        F1, f"F1 of each class on {split}, percent, and its sentences; first those on which {student} loses most")
+        F1,
+        f"F1 of each class on {split}, percent, and its sentences; first those on which {student} loses most")
     more = static(rest, f"Precision and recall of each class on {split}, percent")
     if len(F1) > 12: html = _folded(f"F1 of all {len(F1)} classes on {split}", html)
     return html + _folded(f"Precision and recall on {split}", more)
 
+# %% ../nbs/43_questions.ipynb #ques-classes-c
 def _folded(summary: str, html: str) -> str: return f"<details><summary>{escape(summary)}</summary>{html}</details>"
 
 # %% ../nbs/43_questions.ipynb #ques-diff
@@ -216,14 +236,13 @@ def differences_table(
     table: pd.DataFrame,  # rows of `compare`
 ) -> pd.DataFrame:        # texts and numbers, a row a pair
     "How much one model is better than another, and whether that is more than chance, ready to read."
-    return pd.DataFrame(
-        {
-            "models": table.a + " - " + table.b, "metric": table.metric.map(metric_name),
-            "first": table.score_a, "second": table.score_b,
-            "difference [95 %]": [
-                with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
-            "right by the first alone": table.only_a, "by the second alone": table.only_b,
-            "McNemar's p": table.mcnemar_p.map(p_value)})
+    return pd.DataFrame({
+        "models": table.a + " - " + table.b, "metric": table.metric.map(metric_name),
+        "first": table.score_a, "second": table.score_b,
+        "difference [95 %]": [
+            with_interval(r.difference / 100, r.low / 100, r.high / 100, "+") for r in table.itertuples()],
+        "right by the first alone": table.only_a, "by the second alone": table.only_b,
+        "McNemar's p": table.mcnemar_p.map(p_value)})
 
 # %% ../nbs/43_questions.ipynb #ques-errors
 _CONFUSED = {
@@ -245,39 +264,46 @@ def _about_errors(run: Run, split: str) -> str:
             part.drop(columns="of"),
             f"How many {kind} of the row's model the column's shares on {split}, percent", digits=0)
     p_values = {c: correlation[c].map(p_value) for c in correlation if c.startswith("p (")}
-    html += static(correlation.assign(**p_values), f"Correlation of hits (phi) and of confidences on {split}", digits=2)
-    some = (
-        confused[confused.model.isin([str(ref) for ref in (TEACHER, *run.distilled)])]
-        .groupby("model", sort=False).head(5))
+    html += static(
+        correlation.assign(**p_values), f"Correlation of hits (phi) and of confidences on {split}", digits=2)
+    shown = confused.model.isin([str(ref) for ref in (TEACHER, *run.distilled)])
+    some = confused[shown].groupby("model", sort=False).head(5)
     some = some.assign(confidence=100 * some.confidence).rename(columns=_CONFUSED)
     html += static(
         some, f"Classes that are most often taken for another on {split}: the first five pairs of each model")
     return html + pictures(run, _error_captions(split, run.distilled))
 
+# %% ../nbs/43_questions.ipynb #ques-errors-b
 def _about_confidence(table: pd.DataFrame, split: str) -> str:
     "The caption of that table."
-    rows = (
-        f"the {table['selection rows'].iloc[0]:,} sentences of the selection split" if "selection rows" in table
-        else "the selection split")
+    rows = "the selection split"
+    if "selection rows" in table: rows = f"the {table['selection rows'].iloc[0]:,} sentences of {rows}"
     return (
-        f"Confidence and calibration on {split}: percent, but for Brier score, negative log-likelihood (NLL, nats) and temperature; "
+        f"Confidence and calibration on {split}: percent, but for Brier score, negative log-likelihood "
+        "(NLL, nats) and temperature; "
         f"the temperature was fitted on {rows}, which no student learnt from")
 
+# %% ../nbs/43_questions.ipynb #ques-errors-c
 def _error_captions(split: str, distilled: list[ModelRef]) -> dict[str, str]:
     "The captions of `error_figures`."
-    bins = f"accuracy of predictions of about the same confidence on {split}, with 95 % intervals; on the diagonal a model is as good as it believes"
+    bins = (
+        f"accuracy of predictions of about the same confidence on {split}, with 95 % intervals; "
+        "on the diagonal a model is as good as it believes")
     return {
         f"errors-confidence-{split}": f"Confidence of right and of wrong predictions on {split}",
         f"errors-reliability-{split}": f"As trained: {bins}",
         f"errors-reliability-after-{split}": f"After the temperature: {bins}",
         **{
-            f"errors-confusion-{s}-{split}": f"{s}: gold and predicted classes on {split}, sentences; those with most mistakes"
+            f"errors-confusion-{s}-{split}":
+                f"{s}: gold and predicted classes on {split}, sentences; those with most mistakes"
             for s in distilled}}
 
 # %% ../nbs/43_questions.ipynb #ques-sections
 WHY = "Words behind the answers"  # opens under a sentence in the table of predictions
 SECTIONS = (
-    Section("Classes", "errors", "errors/*-classes.csv", lambda run: "".join(_about_classes(run, s) for s in SPLITS)),
+    Section(
+        "Classes", "errors", "errors/*-classes.csv",
+        lambda run: "".join(_about_classes(run, s) for s in SPLITS)),
     Section(
         "Mistakes and confidence", "errors", "errors/*-confidence.csv",
         lambda run: "".join(_about_errors(run, s) for s in SPLITS)),
@@ -302,20 +328,23 @@ def errors(
     if not 0 < threshold <= 1: raise KdError(f"--threshold must be above 0 and at most 1, not {threshold}")
     with alone(opened.folder, "errors"):
         found = errors_run(opened, split, threshold)
-        files = {f"errors/{split}-{name}.csv": table for name, table in found.items()}  # confidence last: then all are there
+        # confidence last: then all are there
+        files = {f"errors/{split}-{name}.csv": table for name, table in found.items()}
         figures = error_figures(opened, split, found["confidence"].set_index("model").temperature)
         publish(opened, files, figures, _telling(found, split, opened.distilled))
         write_json(opened/f"errors/{split}-why.json", why_run(opened, split, threshold))  # takes longest
         write_report(opened)
     print(f"Look into {run}: errors/, figures/errors-*.png, report.html")
 
+# %% ../nbs/43_questions.ipynb #cmd-09-b
 def _telling(found: dict[str, pd.DataFrame], split: str, students: list[ModelRef]) -> dict[str, pd.DataFrame]:
     "The most telling tables of `errors_run`: title -> table."
     confidence, lost = found["confidence"], found["only-teacher-right"]
     fitted = f"the temperature was fitted on {confidence['selection rows'].iloc[0]:,} selection rows"
     what = f"Confidence and calibration on {split} (percent; not Brier score and negative log-likelihood; {fitted})"
     differences = found["differences"].assign(
-        metric=found["differences"].metric.map(metric_name), mcnemar_p=found["differences"].mcnemar_p.map(p_value))
+        metric=found["differences"].metric.map(metric_name),
+        mcnemar_p=found["differences"].mcnemar_p.map(p_value))
     columns = ["sentence", "label", *(f"pred: {s}" for s in students)]
     return {
         what: confidence.drop(columns="selection rows").round(2),

@@ -14,8 +14,8 @@ import numpy as np, pandas as pd
 from .core import KdError, MissingPackage, extra
 from .metrics import Tables, aligned
 from .page import Html, Section, sections, write_report
-from .pipeline import draw_figures
 from .questions import Filter, errors_again, first_of_each, questions
+from .results import draw_figures
 from .run import SPLITS, Run, read_made
 from .why import coloured
 
@@ -32,7 +32,11 @@ _START += """
 const look = () => api.rows({page: "current"}).every(function () {
   const tr = this.node(), data = this.data();
   for (let k = 5; k < data.length; k += 2) tr.cells[k - 2].classList.toggle("wrong", data[k] !== data[4]);
-  if (why[data[0]]) { tr.tabIndex = 0; tr.classList.add("openable"); tr.setAttribute("aria-expanded", this.child.isShown()); }
+  if (why[data[0]]) {
+    tr.tabIndex = 0;
+    tr.classList.add("openable");
+    tr.setAttribute("aria-expanded", this.child.isShown());
+  }
 });
 api.on("draw", look);
 look();
@@ -56,16 +60,22 @@ const open = tr => {
   look();
 };
 api.on("click", "tbody tr", e => open(e.target.closest("tr")));
-api.on("keydown", "tbody tr", e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); open(e.target.closest("tr")); } });
+api.on("keydown", "tbody tr", e => {
+  if (e.key !== "Enter" && e.key !== " ") return;
+  e.preventDefault();
+  open(e.target.closest("tr"));
+});
 """
 
 # %% ../nbs/50_report.ipynb #f921282e
 _LOOK = """
 .explorer select{max-width:100%;font:inherit}.explorer .hint{color:#555;font-size:.9em;max-width:none}
 .explorer .dt-layout-table>div{container-type:inline-size}
-.explorer .sentence{min-width:16em}.explorer .wrong{color:#b03000;font-weight:600}.explorer tr.openable{cursor:pointer}
+.explorer .sentence{min-width:16em}.explorer .wrong{color:#b03000;font-weight:600}
+.explorer tr.openable{cursor:pointer}
 .explorer table{font-size:.92em}.explorer td.why{background:#fafafa;line-height:2}
-.explorer .reason{position:sticky;left:.6em;max-width:calc(100vw - 3em);max-width:calc(100cqw - 1.5em);white-space:normal;overflow-wrap:anywhere;text-align:left}
+.explorer .reason{position:sticky;left:.6em;max-width:calc(100vw - 3em);max-width:calc(100cqw - 1.5em);
+white-space:normal;overflow-wrap:anywhere;text-align:left}
 .saliency span{print-color-adjust:exact}
 """
 
@@ -79,11 +89,13 @@ def _options(filters: Sequence[Filter], columns: list[str], n: int, shown: set[i
     "The choices of the question box: mark, column and direction as JSON."
     def option(text, value): return f'<option value="{escape(json.dumps(value))}">{escape(text)}</option>'
     def count(f):
-        return f"{k:,} of {len(f.rows):,}" if (k := len(shown.intersection(f.rows))) < len(f.rows) else f"{k:,}"
+        k = len(shown.intersection(f.rows))
+        return f"{k:,} of {len(f.rows):,}" if k < len(f.rows) else f"{k:,}"
     def choice(k, f):
         order = [columns.index(f"{f.by}: confidence"), "desc" if f.falling else "asc"]
         return option(f"{f.text} ({count(f)})", [_mark(k), *order])
-    out = option(f"all {n:,} sentences" if len(shown) == n else f"{len(shown):,} of {n:,} sentences", ["", None, None])
+    every = f"all {n:,} sentences" if len(shown) == n else f"{len(shown):,} of {n:,} sentences"
+    out = option(every, ["", None, None])
     for group in dict.fromkeys(f.group for f in filters):
         inside = "".join(choice(k, f) for k, f in enumerate(filters) if f.group == group)
         out += f'<optgroup label="{escape(group)}">{inside}</optgroup>'
@@ -98,14 +110,17 @@ def _why(about: dict) -> str:
     return '<div class="reason">' + "".join(line(name, w) for name, w in about.items()) + "</div>"
 
 def _data(tables: Tables, rows: np.ndarray, filters: Sequence[Filter], why: dict) -> pd.DataFrame:
-    "What is in the table: two hidden columns (place, marks), sentence, label, then prediction and confidence of each model."
+    """What is in the table: two hidden columns (place, marks), sentence and label.
+    Then prediction and confidence of each model."""
     for name in ("row", " ", "marks", "sentence", "label"):
         if name in tables: raise KdError(f"no model can be called '{name}' here: that is the name of a column")
     first = next(iter(tables.values()))
     marks = np.full(len(first), "", dtype=object)
     for k, f in enumerate(filters): marks[np.asarray(f.rows, int)] += _mark(k)
-    data = {"row": rows.astype(str), " ": ["▸" if str(i) in why else "" for i in rows], "marks": marks[rows],
-            "sentence": first.sentence.iloc[rows].to_numpy(), "label": first.label.iloc[rows].astype(str).to_numpy()}
+    data = {
+        "row": rows.astype(str), " ": ["▸" if str(i) in why else "" for i in rows], "marks": marks[rows],
+        "sentence": first.sentence.iloc[rows].to_numpy(),
+        "label": first.label.iloc[rows].astype(str).to_numpy()}
     for name, t in tables.items():
         data |= {
             name: t.pred.iloc[rows].astype(str).to_numpy(),
@@ -136,7 +151,8 @@ def explorer(
     tables: Tables,
     filters: Sequence[Filter] = (),
     why: dict | None = None,  # of `explain`
-    most: int = 5000,  # at most so many rows: those that open the answers to `filters`, then others as they come
+    # at most so many rows: those that open the answers to `filters`, then others as they come
+    most: int = 5000,
     table_id: str = "predictions",  # of the HTML element; another for each table of a page
 ) -> Html:  # about 1 MB: the program that searches and sorts is inside
     "A table of predictions to search, sort and filter; no network is needed. Needs the extra `report`."
@@ -146,14 +162,19 @@ def explorer(
     why = {k: _why(about) for k, about in (why or {}).items()}
     data = _data(tables, rows, filters, why)
     options = _options(filters, list(data), n, set(rows.tolist()))
-    hint = (
-        "; a row with ▸ opens and shows on which words the answers rest (blue: for it, orange: against it)"
-        if why else "")
-    program = _START.replace("ID", table_id).replace("PROGRAM", base64.b64encode(dt_bundle.read_bytes()).decode())
+    hint = ""
+    if why:
+        hint = (
+            "; a row with ▸ opens and shows on which words the answers rest "
+            "(blue: for it, orange: against it)")
+    packed = base64.b64encode(dt_bundle.read_bytes()).decode()
+    program = _START.replace("ID", table_id).replace("PROGRAM", packed)
+    css = dt_bundle.with_suffix(".css").read_text(encoding="utf-8")
     def stored(name, x): return f'<script type="application/json" id="{table_id}-{name}">{_json(x)}</script>'
-    return Html(f'''<div class="explorer"><style>{dt_bundle.with_suffix(".css").read_text(encoding="utf-8")}{_LOOK}</style>
+    return Html(f'''<div class="explorer"><style>{css}{_LOOK}</style>
 <p class="question"><label>Show <select id="{table_id}-questions">{options}</select></label></p>
-<p class="hint">Mistakes are red. Click a column to sort{hint}.</p><noscript>This table needs JavaScript.</noscript>
+<p class="hint">Mistakes are red. Click a column to sort{hint}.</p>
+<noscript>This table needs JavaScript.</noscript>
 {stored("why", why)}{stored("data", _arguments(data, table_id))}<table id="{table_id}"></table>
 <script type="module">{program}</script></div>''')
 
@@ -168,10 +189,13 @@ def _explorer(run: Run, split: str) -> str:
     "HTML: the predictions with the questions of the error analysis; *why* if `kd-nb errors` has been there."
     tables, path = run.predictions(split), run/f"errors/{split}-why.json"
     about = read_made(path, errors_again(run, split)) if path.exists() else dict(threshold=0.9, rows={})
-    filters = questions(tables, "teacher", list(map(str, run.students)), list(map(str, run.distilled)), about["threshold"])
+    students, distilled = list(map(str, run.students)), list(map(str, run.distilled))
+    filters = questions(tables, "teacher", students, distilled, about["threshold"])
     lead = f"<p>Sentences of {split}. Sure means: a confidence of {about['threshold']:g} or more.</p>"
-    try: return lead + explorer(tables, filters, about["rows"], table_id=f"predictions-{split}")
-    except MissingPackage as e: return f"<p>To search, sort and ask them: {escape(str(e))}, then kd-nb report.</p>"
+    try:
+        return lead + explorer(tables, filters, about["rows"], table_id=f"predictions-{split}")
+    except MissingPackage as e:
+        return f"<p>To search, sort and ask them: {escape(str(e))}, then kd-nb report.</p>"
 
 SECTIONS = (Section("Predictions", "run", "predictions/*-dev.parquet", _about_predictions),)
 
@@ -179,8 +203,8 @@ SECTIONS = (Section("Predictions", "run", "predictions/*-dev.parquet", _about_pr
 def report(
     run: Path,  # a run folder, finished or not
 ):
-    """One page with all that a run has so far: results, learning curves, mistakes, speed, probing, and a table of predictions
-    to search, sort and ask.
+    """One page with all that a run has so far: results, learning curves, mistakes, speed, probing, and a
+    table of predictions to search, sort and ask.
 
     Example:
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Callable, Iterator
-from .augment import AUGMENTS, same_key
+from .augment import AUGMENTS
 from .core import KdError, alone, begun, processes
 from .data import Task
 from .distil import student_recipe
@@ -24,6 +24,7 @@ from .student import EMBEDDINGS, check_embeddings, read_vectors, word_tokenizer
 from .students import STUDENTS, make_student
 from .teacher import choose_teacher, load_teacher, teacher_recipe
 from .training import SentenceClassifier
+from .transfer import same_key
 
 # %% ../nbs/22_resolve.ipynb #cell-011
 def check_vectors(path: str, task: Task) -> str:
@@ -46,7 +47,8 @@ def size_of(
     sizes = dict(mode=check_embeddings(s.embeddings, s.mode)) | STUDENTS[kind].sizes(width, layers, teacher)
     if "copy" in sizes and (s.mode not in (None, sizes["mode"]) or s.embeddings != "wordpiece"):
         raise KdError(
-            f"--width {width} starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
+            f"--width {width} starts from the teacher's pieces and trains them: "
+            "leave out --mode and --embeddings")
     return sizes
 
 # %% ../nbs/22_resolve.ipynb #states-00
@@ -54,15 +56,18 @@ def check_states(s: Settings, task: Task, sizes: dict[str, dict]):
     "Raise `KdError` where the students cannot follow the states of the teacher."
     if s.assistant: raise KdError("--state-loss follows the teacher itself: leave out --assistant")
     if s.embeddings not in ("wordpiece", "scratch"):
-        raise KdError(f"--state-loss {s.state_loss} needs a student on the teacher's pieces: leave out --embeddings")
+        raise KdError(
+            f"--state-loss {s.state_loss} needs a student on the teacher's pieces: leave out --embeddings")
     teacher = load_teacher(s.teacher, task.labels)
     try:
-        for kind, size in sizes.items(): STATE_LOSSES[s.state_loss](teacher).check(make_student(teacher, kind, **size))
+        for kind, size in sizes.items():
+            STATE_LOSSES[s.state_loss](teacher).check(make_student(teacher, kind, **size))
     except KdError as e: raise KdError(f"--state-loss {s.state_loss}, --student {kind}: {e}") from e
 
 def state_loss_of(config: dict, teacher: SentenceClassifier) -> StateLoss | None:
     "What the distilled students of a run follow beside the logits."
-    return STATE_LOSSES[config["state_loss"]](teacher, config["state_weight"]) if config["state_loss"] else None
+    if not config["state_loss"]: return None
+    return STATE_LOSSES[config["state_loss"]](teacher, config["state_weight"])
 
 # %% ../nbs/22_resolve.ipynb #8ac9cab7
 def resolve_students(
@@ -79,8 +84,8 @@ def resolve_students(
         size_of(s, *asked["assistant"], task)
     if s.state_loss: check_states(s, task, sizes)
     given = {k: value for k in RECIPE if (value := getattr(s, k)) is not None}
-    recipes = {
-        name: student_recipe(kind, n_rows, s.optimizer or "adam") | given for name, (kind, _, _) in asked.items()}
+    kinds, optimizer = {name: kind for name, (kind, _, _) in asked.items()}, s.optimizer or "adam"
+    recipes = {name: student_recipe(kind, n_rows, optimizer) | given for name, kind in kinds.items()}
     digest = {} if s.embeddings in EMBEDDINGS else dict(embeddings_digest=check_vectors(s.embeddings, task))
     return dict(mode=mode, recipes=recipes) | digest
 
@@ -116,21 +121,21 @@ def _chosen_before(s: Settings, folder: Path) -> dict:
 def _say(task: Task):
     "What the data are, and how many dev sentences training has seen."
     sizes = ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items())
-    print(
-        f"task {task.name} ({task.source}): {sizes}; {len(task.labels)} labels, {metric_name(task.metric)}",
-        flush=True)
+    about = f"{len(task.labels)} labels, {metric_name(task.metric)}"
+    print(f"task {task.name} ({task.source}): {sizes}; {about}", flush=True)
     known = {same_key(x) for split in ("train", "select") for x in task.splits[split]["sentence"]}
     twice = sum(same_key(x) in known for x in task.splits["dev"]["sentence"])
     if twice:
-        print(
-            f"note: {twice:,} dev sentences stand in the training rows too; the data has it so, and they stay",
-            flush=True)
+        print(f"note: {twice:,} dev sentences stand in the training rows too; "
+              "the data has it so, and they stay", flush=True)
 
 # %% ../nbs/22_resolve.ipynb #begin-01
 def _config(s: Settings, task: Task, unlabelled: list[str]) -> dict:
     "Settings with nothing left open, and checksums of all that is read."
     config = resolve(s, task, len(unlabelled))
-    if unlabelled: config["unlabelled_digest"] = hashlib.sha256("\n".join(unlabelled).encode()).hexdigest()[:16]
+    if unlabelled:
+        content = "\n".join(unlabelled).encode()
+        config["unlabelled_digest"] = hashlib.sha256(content).hexdigest()[:16]
     return config
 
 @contextmanager

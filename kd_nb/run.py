@@ -30,13 +30,17 @@ def load_data(
     s: Settings,  # task or data, and what goes with it
 ) -> Task:        # with the splits `train`, `select` (a tenth of the training rows), `dev` and perhaps `test`
     "Load and check the data that the settings name."
-    if (s.task is None) == (s.data is None): raise KdError("name either a task (--task) or a file of your own (--data)")
-    task = load_task(s.task) if s.task else load_file(s.data, s.text, s.label, s.dev, s.test, s.metric or "accuracy")
+    if (s.task is None) == (s.data is None):
+        raise KdError("name either a task (--task) or a file of your own (--data)")
+    if s.task: task = load_task(s.task)
+    else: task = load_file(s.data, s.text, s.label, s.dev, s.test, s.metric or "accuracy")
     if s.metric: task = replace(task, metric=s.metric)
     train, n_labels = task.splits["train"], len(task.labels)
     if s.max_train is not None and s.max_train < 2 * n_labels:
-        raise KdError(f"--max-train {s.max_train}: at least two sentences for each of the {n_labels} labels are needed")
-    if s.max_train and s.max_train < len(train): train = stratified_split(train, s.max_train / len(train), s.seed)[1]
+        raise KdError(
+            f"--max-train {s.max_train}: at least two sentences for each of the {n_labels} labels are needed")
+    if s.max_train and s.max_train < len(train):
+        train = stratified_split(train, s.max_train / len(train), s.seed)[1]
     task.splits["train"], task.splits["select"] = stratified_split(train, 0.1, s.seed)
     if not len(task.splits["select"]):
         raise KdError("every label has a single training row: at least two of one label are needed")
@@ -51,7 +55,9 @@ def read_sentences(
     "The sentences of a file, or of standard input."
     if file is None or (file.is_file() and file.suffix not in READERS): return read_lines(file, skip_empty)
     df = read_table(file, text, text)[["sentence"]]
-    if skip_empty: df = df[df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))].reset_index(drop=True)
+    if skip_empty:
+        kept = df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))
+        df = df[kept].reset_index(drop=True)
     return check_rows(df.assign(label="?"), str(file)).sentence.tolist()
 
 # %% ../nbs/21_run.ipynb #run-14
@@ -98,10 +104,9 @@ def results_table(
         out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [with_interval(*r) for r in of_split]
     best = rows[splits[0]].iloc[0]
     out["of teacher"] = [f"{100 * v / best:.0f} %" if best > 0 else "-" for v in rows[splits[0]]]
-    times = {
-        "ms, batch 1": rows.ms_batch_1.map("{:.2f}".format),
-        "ms, batch 256": rows.ms_batch_256.map("{:.3f}".format)}
-    return out.assign(**times)
+    out["ms, batch 1"] = rows.ms_batch_1.map("{:.2f}".format)
+    out["ms, batch 256"] = rows.ms_batch_256.map("{:.3f}".format)
+    return out
 
 SPLITS = ("dev", "test")  # those that a run is scored on
 
@@ -114,7 +119,8 @@ def read_made(
 ):               # what is in it
     "Read what a command wrote; raises `KdError` if it is damaged."
     try: return read_json(path)
-    except (JSONDecodeError, UnicodeDecodeError) as e: raise KdError(f"{path} is damaged ({e}): {again}") from e
+    except (JSONDecodeError, UnicodeDecodeError) as e:
+        raise KdError(f"{path} is damaged ({e}): {again}") from e
 
 # %% ../nbs/21_run.ipynb #run-23
 class RunFolder(Facts):
@@ -154,6 +160,7 @@ def identity(
     places = (*PLACES, "embeddings") if "embeddings_digest" in config else PLACES
     return {name: value for name, value in config.items() if name not in places}
 
+# %% ../nbs/21_run.ipynb #run-25-b
 class RunData(RunFolder):
     "What a run learns from."
     @cached_property
@@ -164,22 +171,28 @@ class RunData(RunFolder):
             raise KdError(f"{s.data} is gone, from which {run} was made: say where it is now with --data")
         for gone in (p for p in (s.dev, s.test) if p and not Path(p).is_file()):
             raise KdError(
-                f"{gone} is gone, from which {run} was made: put it back, or give its new place to the `kd-nb run` that made the run")
+                f"{gone} is gone, from which {run} was made: put it back, "
+                "or give its new place to the `kd-nb run` that made the run")
         task = load_data(s)
         if task.digest == self.config["data_digest"]: return task
         elsewhere = "; if the old file lies elsewhere, say where with --data" if s.data else ""
         raise KdError(
-            f"the data of {run} have changed: {s.data or s.task} has other sentences or labels now{elsewhere}")
+            f"the data of {run} have changed: "
+            f"{s.data or s.task} has other sentences or labels now{elsewhere}")
 
     def move_data(self, data: Path):
-        "Take the data from another file of the same content; what lay beside it and is gone is looked for beside it again."
+        """Take the data from another file of the same content.
+
+        What lay beside it and is gone is looked for beside it again.
+        """
         if not self.config["data"]:
             raise KdError(f"run '{self.folder}' is about the task '{self.config['task']}': leave out --data")
         before, data = self.config, Path(os.path.abspath(data))
         gone = {
-            name: data.parent / Path(before[name]).name for name in PLACES
+            name: data.parent/Path(before[name]).name for name in PLACES
             if before[name] and not Path(before[name]).is_file()}
-        self.config = before | {name: str(new) for name, new in gone.items() if new.is_file()} | dict(data=str(data))
+        found = {name: str(new) for name, new in gone.items() if new.is_file()}
+        self.config = before | found | dict(data=str(data))
         if self.task and self.config != before: write_json(self/"config.json", self.config)
 
     @cached_property
@@ -192,7 +205,8 @@ class RunData(RunFolder):
     def transfer(self) -> Dataset:
         "The transfer set; raises `KdError` if there is none yet."
         if (self/"transfer").is_dir(): return load_from_disk(self/"transfer")
-        raise KdError(f"run '{self.folder}' has no transfer set yet: make it with `kd-nb label`, or finish the run")
+        raise KdError(
+            f"run '{self.folder}' has no transfer set yet: make it with `kd-nb label`, or finish the run")
 
     @property
     def labels(self) -> list[str]:
@@ -221,9 +235,8 @@ class RunModels(RunData):
 
     def ref(self, text: str) -> ModelRef:
         "Read a reference; raises `KdError` for a model that the run has not."
-        ref = ModelRef.parse(text)
-        check_name(
-            str(replace(ref, variant="")), ["teacher", "pretrained", *map(str, self.students)], "model of this run")
+        ref, known = ModelRef.parse(text), ["teacher", "pretrained", *map(str, self.students)]
+        check_name(str(replace(ref, variant="")), known, "model of this run")
         return ref
 
     def home(self, ref: ModelRef) -> Path:
@@ -234,9 +247,8 @@ class RunModels(RunData):
     def size(self, ref: ModelRef) -> tuple[str, str, int | None]:
         "Kind, width and layers of a student, see `sizes` of its kind."
         s = self.settings
-        return (
-            (s.assistant, s.assistant_width or "1", None) if ref.name == "assistant"
-            else (ref.name, s.width, s.layers))
+        if ref.name == "assistant": return s.assistant, s.assistant_width or "1", None
+        return ref.name, s.width, s.layers
 
     def load(self,
         ref: ModelRef,  # neither exported nor a variant
@@ -268,14 +280,18 @@ class Run(RunModels):
         there = [s for s in SPLITS if list((self/"predictions").glob(f"*-{s}.parquet"))]
         if split in there: return aligned({str(ref): self.prediction(ref, split) for ref in self.models})
         raise KdError(
-            f"run '{self.folder}' has no predictions for the split '{split}', only for {', '.join(there) or 'none'}")
+            f"run '{self.folder}' has no predictions for the split '{split}', "
+            f"only for {', '.join(there) or 'none'}")
 
     def parts(self) -> dict[str, bool]:
         "What a run may hold, and whether it is there; exports, probing runs and searches by their names."
-        def named(part): return sorted(f"{part}/{p.name}" for p in (self/part).glob("[!.]*") if p.is_dir()) or [part]
+        def named(part):
+            folders = [p for p in (self/part).glob("[!.]*") if p.is_dir()]
+            return sorted(f"{part}/{p.name}" for p in folders) or [part]
         students = [f"students/{ref}" for ref in self.students]
         stages = ["augment", "teacher", "transfer", *students, "predictions", "metrics.json", "report.html"]
-        return {name: (self/name).exists() for name in (*stages, *named("export"), *named("probing"), *named("tuning"))}
+        names = *stages, *named("export"), *named("probing"), *named("tuning")
+        return {name: (self/name).exists() for name in names}
 
     @property
     def about(self) -> str:
@@ -286,9 +302,11 @@ class Run(RunModels):
 
     def facts(self) -> dict[str, str]:
         "The folder, settings that are not the default, and what is there, for people."
-        given = {k: v for k, v in asdict(self.settings).items() if v is not None and v != getattr(Settings, k)}
+        chosen = asdict(self.settings).items()
+        given = {k: v for k, v in chosen if v is not None and v != getattr(Settings, k)}
         def short(v): return Path(v).name if str(v).startswith("/") else v
-        return {"folder": str(self.folder), "settings": ", ".join(f"{k} {short(v)}" for k, v in given.items()),
+        return {"folder": str(self.folder),
+                "settings": ", ".join(f"{k} {short(v)}" for k, v in given.items()),
                 "there": ", ".join(name for name, there in self.parts().items() if there) or "nothing yet"}
 
     def _repr_html_(self) -> str:

@@ -78,11 +78,12 @@ class LinearModel:
         return 4 * (table + self.classifier.coef_.size + self.classifier.intercept_.size) + sum(
             len(w.encode()) + 1 for w in words)
 
+# %% ../nbs/32_speed.ipynb #cell-009-b
 def fit_linear(
     features: FeatureUnion | StaticVectors,  # already fitted
     train: tuple[list[str], list[int]],   # sentences and gold classes
     select: tuple[list[str], list[int]],  # those that choose the regularisation
-    metric: str,          # a name in `kd_nb.data.METRICS`
+    metric: str,          # a name in `kd_nb.metrics.METRICS`
     labels: list[str],
 ) -> LinearModel:
     "Logistic regression with the inverse regularisation C of 1, 10, 100 or 1000 that scores best on `select`."
@@ -122,8 +123,10 @@ def _points(ax, rows, x):
             color=f"C{kinds.index(r.model.removesuffix(_form(r.model)).strip())}", ms=8, capsize=3,
             elinewidth=1, alpha=0.85, label=r.model)
 
+# %% ../nbs/32_speed.ipynb #cell-018-b
 def plot_speed(
-    rows: pd.DataFrame,  # a row a model: `model`, `ms` (batch 1, one thread), `bytes`, `score`, `low`, `high` (these in [0, 1])
+    # a row a model: `model`, `ms` (batch 1, one thread), `bytes`, `score`, `low`, `high` (these in [0, 1])
+    rows: pd.DataFrame,
     metric: str,  # for the axis
     title: str = "",
 ):  # two matplotlib Axes
@@ -176,6 +179,7 @@ def all_models(
     def load(ref): return OnnxStudent(run.home(ref), n_threads) if ref.exported else run.load(ref).to("cpu")
     return {_name(ref): load(ref) for ref in measured(run)} | linear
 
+# %% ../nbs/32_speed.ipynb #cell-011-m-b
 def _size_and_score(run: Run, models: dict, linear: dict) -> list[dict]:
     "A row a model; predictions of those that the run has none of are written beside the others."
     task, rows = run.task, []
@@ -195,8 +199,10 @@ def _size_and_score(run: Run, models: dict, linear: dict) -> list[dict]:
 # %% ../nbs/32_speed.ipynb #0e7d90c9
 def speed_run(
     run: Run,  # finished
-) -> dict:  # what goes to `speed.json`: `task`, `metric`, `models` (a row each), `rows` (a row a model, number of threads and batch size), `exports`
-    "Score, size and times of all models of a run and of the simple ones, on the CPU."
+) -> dict:  # what goes to `speed.json`
+    """Score, size and times of all models of a run and of the simple ones, on the CPU.
+
+    `models` has a row a model, `rows` one a model, threads and batch size, `exports` are of `export_run`."""
     run.metrics  # only of a finished run
     task, rows, exports = run.task, [], export_run(run, ["onnx", "int8"])
     linear, dev = baselines(task, run.load(ModelRef("pretrained")).to("cpu")), task.splits["dev"]["sentence"][:]
@@ -240,7 +246,7 @@ def speed(
     *,
     data: Path | None = None,  # where the run's data file is now, if it has moved
 ):
-    """Is the student worth it? Score, size and time of teacher, students, their ONNX forms, and two simple models on the same data.
+    """Is the student worth it? Score, size and time of teacher, students, their ONNX forms, and two simple models.
 
     Example:
 

@@ -13,8 +13,8 @@ from fastai.basics import Callback
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from .core import KdError
-from .losses import attention_loss, attention_scores, derivative_loss, hint_loss, hooked, input_derivative
-from .losses import nst_loss
+from .losses import attention_loss, attention_scores, derivative_loss, hint_loss, hooked
+from .losses import input_derivative, nst_loss
 from .student import Student
 from .training import SentenceClassifier
 
@@ -35,7 +35,8 @@ class StateComparison:
             raise KdError("a state loss compares a BERT student with a BERT teacher on the same pieces")
         if len(ours.layer) > teacher.num_hidden_layers:
             raise KdError(
-                f"{len(ours.layer)} layers cannot follow the teacher's {teacher.num_hidden_layers}: a state loss needs as many or fewer")
+                f"{len(ours.layer)} layers cannot follow the teacher's {teacher.num_hidden_layers}: "
+                "a state loss needs as many or fewer")
 
     def places(self,
         model: nn.Module,         # gives logits
@@ -61,15 +62,16 @@ class StateComparison:
     def watching(self) -> Iterator[dict[str, Tensor]]:
         "Within the block the student's forward pass leaves its states behind."
         with hooked(**self.ours) as states, ExitStack() as stack:
-            if self.by_input:
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # fused kernels have no second derivative
+            # fused kernels have no second derivative
+            if self.by_input: stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield states
 
     def term(self, states: dict[str, Tensor], rows: Tensor) -> Tensor:
         "The loss for those rows of the sentences that the student has just read."
         device = next(self.teacher.parameters()).device
         ids, lengths = (x.to(device) for x in self.tokens.pad(rows.cpu()))
-        with hooked(**self.theirs) as theirs, torch.set_grad_enabled(self.by_input): self.teacher(ids, lengths)
+        with hooked(**self.theirs) as theirs, torch.set_grad_enabled(self.by_input):
+            self.teacher(ids, lengths)
         return self.compare(states, theirs, lengths)
 
 # %% ../nbs/19_state_losses.ipynb #sta-09
@@ -115,9 +117,11 @@ class AttentionLoss(StateLoss):
         return {at: part.query if at[0] == "q" else part.key for at, part in parts.items()}
 
     def compare(self, s, t, lengths):
-        def scores(x, heads): return [attention_scores(x[f"q{m}"], x[f"k{m}"], heads) for m in range(len(x) // 2)]
-        ours, theirs = (m.config.num_attention_heads for m in (self.student.encoder, self.teacher.model))
-        return torch.stack([attention_loss(a, b, lengths) for a, b in zip(scores(s, ours), scores(t, theirs))]).mean()
+        def scores(x, model):
+            heads, layers = model.config.num_attention_heads, range(len(x) // 2)
+            return [attention_scores(x[f"q{m}"], x[f"k{m}"], heads) for m in layers]
+        pairs = zip(scores(s, self.student.encoder), scores(t, self.teacher.model))
+        return torch.stack([attention_loss(a, b, lengths) for a, b in pairs]).mean()
 
 class DerivativeLoss(StateLoss):
     "Follow the derivative of the logit of the teacher's class by the word vectors (Czarnecki et al. 2017)."
@@ -138,4 +142,5 @@ class DerivativeLoss(StateLoss):
         return derivative_loss(by_input(s, True), by_input(t, False), lengths)
 
 # %% ../nbs/19_state_losses.ipynb #sta-13
-STATE_LOSSES = {"hint": HintLoss, "nst": SelectivityLoss, "attention": AttentionLoss, "derivative": DerivativeLoss}
+STATE_LOSSES = {
+    "hint": HintLoss, "nst": SelectivityLoss, "attention": AttentionLoss, "derivative": DerivativeLoss}

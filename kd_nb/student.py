@@ -26,7 +26,10 @@ from .training import MAX_LENGTH, SentenceClassifier, Tokens
 MODES = {"static": (False,), "non-static": (True,), "multichannel": (False, True)}  # is each table trained?
 
 class WordVectors(nn.Module):
-    "Looks up token ids in one or two tables, side by side, and projects them if asked: float[n, length, dim]."
+    """Looks up token ids in one or two tables, side by side, and projects them if asked.
+
+    Gives float[n, length, dim].
+    """
     is_embedding = True  # the projection counts as one, see `count_parameters`
     def __init__(self,
         vocab_size: int,  # rows of a table
@@ -41,7 +44,8 @@ class WordVectors(nn.Module):
         self.dim = project or embed_dim * len(self.tables)
         self.project = nn.Linear(embed_dim * len(self.tables), project) if project else nn.Identity()
 
-    def forward(self, ids: Tensor) -> Tensor: return self.project(torch.cat([table(ids) for table in self.tables], -1))
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.project(torch.cat([table(ids) for table in self.tables], -1))
 
     def fill(self, weight: Tensor):
         "Copy `weight`, float[vocab_size, embed_dim], into every table."
@@ -53,8 +57,8 @@ def word_tokenizer(
 ) -> Tokenizer:            # a row for each word, the commonest first, after [PAD], [UNK], [CLS] and [SEP]
     "A tokeniser of whole lower-case words, split as BERT splits before it cuts words into pieces."
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = (
-        normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer())
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordLevelTrainer(
         vocab_size=10**9, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
     tokenizer.train_from_iterator(sentences, trainer)
@@ -88,7 +92,10 @@ def read_vectors(
     words: list[str],  # whose vectors are wanted, one row each, in this order
     seed: int = 0,  # of the noise
 ) -> Tensor:  # float[n_words, embed_dim]; words that the file lacks are uniform in ±0.25
-    "Word vectors from a file, through gensim; raises `KdError` if it cannot be read or knows none of the words."
+    """Word vectors from a file, through gensim.
+
+    Raises `KdError` if it cannot be read or knows none of the words.
+    """
     with extra("vectors"): from gensim.models import KeyedVectors
     binary = Path(path).suffix == ".bin"
     try:
@@ -97,7 +104,8 @@ def read_vectors(
     except Exception as e:
         raise KdError(
             f"{path}: no word vectors in word2vec, GloVe or fastText format ({type(e).__name__}: {e})") from e
-    table = np.random.default_rng(seed).uniform(-0.25, 0.25, (len(words), file.vector_size)).astype(np.float32)
+    noise = np.random.default_rng(seed).uniform(-0.25, 0.25, (len(words), file.vector_size))
+    table = noise.astype(np.float32)
     known = [i for i, w in enumerate(words) if w in file]
     if not known: raise KdError(f"{path}: knows none of the {len(words):,} words of the transfer set")
     table[known] = file[[words[i] for i in known]]
@@ -116,14 +124,15 @@ def check_embeddings(source: str, mode: str | None = None) -> str:
     if source not in EMBEDDINGS and not Path(source).is_file():
         if Path(source).suffix:
             raise KdError(
-                f"no such file of word vectors: {source}; --embeddings takes one, or one of: {', '.join(EMBEDDINGS)}")
+                f"no such file of word vectors: {source}; "
+                f"--embeddings takes one, or one of: {', '.join(EMBEDDINGS)}")
         check_name(source, EMBEDDINGS, "embeddings")
     if source == "scratch" and mode not in (None, "non-static"):
         raise KdError(f"--embeddings scratch: random vectors must be trained, so --mode {mode} is of no use")
-    return (
-        check_name(mode, MODES, "embedding mode") if mode else "non-static" if source == "scratch"
-        else "multichannel")
+    if mode: return check_name(mode, MODES, "embedding mode")
+    return "non-static" if source == "scratch" else "multichannel"
 
+# %% ../nbs/14_student.ipynb #vec-13-b
 def word_vectors(
     source: str,                  # a name in `EMBEDDINGS`, or a file, see `read_vectors`
     teacher: SentenceClassifier,  # with a `.model` from transformers
@@ -138,8 +147,8 @@ def word_vectors(
     tokenizer = word_tokenizer(sentences)
     words = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     if source != "word": return tokenizer, read_vectors(source, words, seed)
-    weight = vectors_of_teacher(
-        teacher, teacher.tokenise([" " + w for w in words]))  # the space tells byte-pair tokenisers that a word begins
+    # the space tells byte-pair tokenisers that a word begins
+    weight = vectors_of_teacher(teacher, teacher.tokenise([" " + w for w in words]))
     weight[:4].uniform_(-0.25, 0.25, generator=torch.Generator().manual_seed(seed))
     return tokenizer, weight
 
@@ -175,7 +184,10 @@ def last_state(
     return states[torch.arange(len(states), device=states.device), lengths - 1]
 
 def pad_id_of(tokenizer: Tokenizer) -> int:
-    "The id that fills batches up, and stands for a sentence in which nothing is found; 0 if the tokeniser names none."
+    """The id that fills batches up, and stands for a sentence in which nothing is found.
+
+    It is 0 if the tokeniser names none.
+    """
     return next((i for i in map(tokenizer.token_to_id, ("[PAD]", "<pad>")) if i is not None), 0)
 
 # %% ../nbs/14_student.ipynb #stu-12
@@ -186,14 +198,16 @@ def to_onnx(
     with extra("deploy"): import onnxscript  # noqa: F401, the exporter's own
     n, length = torch.export.Dim("n"), torch.export.Dim("length", max=MAX_LENGTH)
     example = model.tokenise(["two sentences", "of unlike length"]).pad(torch.arange(2))
-    names = dict(input_names=["ids", "lengths"], output_names=["logits"], dynamic_shapes=({0: n, 1: length}, {0: n}))
+    names = dict(input_names=["ids", "lengths"], output_names=["logits"])
+    free = {0: n, 1: length}, {0: n}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # else it says that torchvision is missing, which nothing here needs
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             return torch.onnx.export(
-                model.eval(), example, dynamo=True, opset_version=18, verbose=False, **names).model_proto
+                model.eval(), example, dynamo=True, opset_version=18, verbose=False,
+                dynamic_shapes=free, **names).model_proto
     finally: logger.setLevel(level)
 
 # %% ../nbs/14_student.ipynb #stu-13
@@ -214,11 +228,12 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
         vocab_size: int,        # rows of the table of word vectors
         embed_dim: int,         # their size
         mode: str = "multichannel",  # of the word vectors, a name in `MODES`
-        project: int | None = None,  # size of the word vectors after a trained linear layer; None: no such layer
+        # size of the word vectors after a trained linear layer; None: no such layer
+        project: int | None = None,
     ):
         super().__init__()
-        if isinstance(tokenizer, str):
-            tokenizer = Tokenizer.from_str(tokenizer)  # the mixin reads it only where it is annotated
+        # the mixin reads it only where it is annotated
+        if isinstance(tokenizer, str): tokenizer = Tokenizer.from_str(tokenizer)
         self.tokenizer, self.labels, self.pad_id = tokenizer, labels, pad_id_of(tokenizer)
         self.embedding = WordVectors(vocab_size, embed_dim, mode, project)
 
@@ -236,8 +251,12 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
     def recipe(cls,
         n_rows: int,  # sentences of the transfer set
     ) -> dict:        # epochs, lr, batch_size, warmup_ratio, betas
-        "How it is trained by default: as the study's LSTM on large transfer sets, at a higher rate on small ones."
-        return dict(epochs=30, lr=5e-4 if n_rows >= LARGE else 2e-3, batch_size=32, warmup_ratio=0., betas=(0.9, 0.999))
+        """How it is trained by default.
+
+        That is as the study's LSTM on large transfer sets, and at a higher rate on small ones.
+        """
+        lr = 5e-4 if n_rows >= LARGE else 2e-3
+        return dict(epochs=30, lr=lr, batch_size=32, warmup_ratio=0., betas=(0.9, 0.999))
 
     @classmethod
     def space(cls) -> Space:
@@ -255,6 +274,7 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
 
     def save_pretrained(self, folder: str | Path, *, config: dict | None = None, **more):
         "Save to a folder or, with `push_to_hub`, to the hub."
-        return super().save_pretrained(folder, config=(config or self._hub_mixin_config) | {"kind": self.kind}, **more)
+        config = (config or self._hub_mixin_config) | {"kind": self.kind}
+        return super().save_pretrained(folder, config=config, **more)
 
 LARGE = 50_000  # sentences of a transfer set that makes many steps

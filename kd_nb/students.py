@@ -17,9 +17,8 @@ from .bert import BertStudent
 from .bilstm import BiLSTM
 from .core import KdError, check_name, pick_device
 from .pretrained import hub_reachable
-from .student import Student
+from .student import Student, word_vectors
 from .training import SentenceClassifier
-from .student import word_vectors
 
 # %% ../nbs/17_students.ipynb #cell-028
 STUDENTS: dict[str, type[Student]] = {made.kind: made for made in (BiLSTM, BertStudent)}
@@ -35,8 +34,9 @@ def make_student(
     "A student with the teacher's labels and, by default, its tokeniser and word vectors."
     make = STUDENTS[check_name(kind, STUDENTS, "student")]
     tokenizer, weight = vectors or word_vectors("wordpiece", teacher, [])
+    rows, columns = weight.shape
     student = make(
-        tokenizer=tokenizer, labels=teacher.labels, vocab_size=weight.shape[0], embed_dim=weight.shape[1], **sizes)
+        tokenizer=tokenizer, labels=teacher.labels, vocab_size=rows, embed_dim=columns, **sizes)
     student.embedding.fill(weight)
     if copy: student.start_from(teacher)
     return student.to(next(teacher.parameters()).device).eval()
@@ -51,7 +51,8 @@ def load_student(
     if missing and not on_hub: raise KdError(f"no student in '{folder}': {missing[0]} is missing")
     try:
         where = Path(hf_hub_download(str(folder), "config.json")).parent if missing else Path(folder)
-        if missing: hf_hub_download(str(folder), "model.safetensors")  # else the mixin would look for a pickle
+        # else the mixin would look for a pickle
+        if missing: hf_hub_download(str(folder), "model.safetensors")
         kind = json.loads((where/"config.json").read_text(encoding="utf-8")).get("kind", "unknown")
         with redirect_stdout(StringIO()):  # the mixin prints, and our own output may be piped
             student = STUDENTS[kind].from_pretrained(str(folder), strict=True)

@@ -26,7 +26,9 @@ OFFICIAL = "https://raw.githubusercontent.com/facebookresearch/SentEval/main/dat
 def read_task(
     path: str | Path,  # a file in SentEval's format
 ) -> pd.DataFrame:     # `split, label, sentence`
-    "Read a probing task; raises `KdError`, which names the line, for wrong columns, an unknown part, or a label that training never shows."
+    """Read a probing task.
+    Raises `KdError`, which names the line, for wrong columns, an unknown part, or a label that training
+    never shows."""
     path, rows = Path(path), []
     if not path.is_file(): raise KdError(f"no such file: {path}")
     try: lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
@@ -36,7 +38,8 @@ def read_task(
         where = f"{path}, line {i}: "
         if len(fields) != 3:
             raise KdError(
-                where + f"{len(fields)} columns with tabs between, where 3 are due (tr, va or te; label; sentence)")
+                where + f"{len(fields)} columns with tabs between, where 3 are due "
+                "(tr, va or te; label; sentence)")
         if fields[0] not in SPLITS:
             raise KdError(where + f"the first column must be one of {', '.join(SPLITS)}, not '{fields[0]}'")
         for what, field in (("label", fields[1]), ("sentence", fields[2])):
@@ -48,33 +51,38 @@ def read_task(
     unknown = ~table.label.isin(table.label[table.split == "tr"])
     if unknown.any():
         raise KdError(
-            f"{path}, line {unknown.argmax() + 1}: the label '{table.label[unknown.argmax()]}' occurs in no line of the part 'tr'")
-    if table.label.nunique() < 2: raise KdError(f"{path}: all {len(table)} lines have the label '{table.label[0]}'")
+            f"{path}, line {unknown.argmax() + 1}: the label '{table.label[unknown.argmax()]}' occurs "
+            "in no line of the part 'tr'")
+    if table.label.nunique() < 2:
+        raise KdError(f"{path}: all {len(table)} lines have the label '{table.label[0]}'")
     return table
 
 # %% ../nbs/44_suite.ipynb #cell-008
 def limit(
-    table: pd.DataFrame,  # `split, label, sentence`
+    table: pd.DataFrame,   # `split, label, sentence`
     sizes: Sequence[int],  # at most so many rows of `tr`, `va`, `te`
-    seed: int = 0,        # which ones
-) -> pd.DataFrame:        # in the order of `table`
-    "A part of a task in which every label keeps its share, or one row of `tr` at least; raises `KdError` for fewer training rows than labels."
+    seed: int = 0,         # which ones
+) -> pd.DataFrame:         # in the order of `table`
+    """A part of a task in which every label keeps its share, or one row of `tr` at least.
+    Raises `KdError` for fewer training rows than labels."""
     if sizes[0] < table.label.nunique():
         raise KdError(
-            f"{table.label.nunique()} labels need at least as many sentences to train a probe (--n-train), not {sizes[0]}")
+            f"{table.label.nunique()} labels need at least as many sentences to train a probe (--n-train), "
+            f"not {sizes[0]}")
     groups = table.sample(frac=1, random_state=check_seed(seed)).groupby(["split", "label"])
     place = (groups.cumcount() + 0.5) / groups.label.transform("size")  # how far down its label a row stands
     place[(groups.cumcount() == 0) & (table.split == "tr")] = 0
     first = place.sort_values(kind="stable").index
-    return table.loc[
-        np.sort(np.concatenate([first[table.split[first] == s][:n] for s, n in zip(SPLITS, sizes)]))].reset_index(drop=True)
+    kept = np.concatenate([first[table.split[first] == s][:n] for s, n in zip(SPLITS, sizes)])
+    return table.loc[np.sort(kept)].reset_index(drop=True)
 
 # %% ../nbs/44_suite.ipynb #cell-012
 def official_file(
     task: str,            # a name in `FILES`
     base: str = OFFICIAL,
 ) -> Path:
-    "An official file: from the folder `probing` of `KD_NB_DATA`, else from the cache folder, else fetched; raises `KdError` where it cannot be fetched."
+    """An official file: from the folder `probing` of `KD_NB_DATA`, else from the cache folder, else fetched.
+    Raises `KdError` where it cannot be fetched."""
     path, root = cache_folder("probing", FILES[task]), os.environ.get("KD_NB_DATA")
     if root and (Path(root)/"probing"/FILES[task]).is_file(): return Path(root)/"probing"/FILES[task]
     if path.is_file(): return path
@@ -100,11 +108,13 @@ def official(
     source: str,  # as in `load_suite`
     tasks: Sequence[str],
 ) -> bool:
-    "Are these SentEval's own sentences, which the published scores are for? A folder is taken for that if its files have 120,000 lines each, as those have."
+    """Are these SentEval's own sentences, which the published scores are for?
+    A folder is taken for that if its files have 120,000 lines each, as those have."""
     if source in ("made", "senteval"): return source == "senteval"
     def lines(task): return len((Path(source)/FILES[task]).read_bytes().splitlines())
     return Path(source).is_dir() and all(lines(t) == 120_000 for t in tasks)
 
+# %% ../nbs/44_suite.ipynb #cell-018-b
 def _most_common(keys: pd.Series, table: pd.DataFrame) -> float:
     "Percent of `te` right if each key gets its commonest label of `tr`."
     tr, te = table.split == "tr", table.split == "te"
@@ -116,6 +126,7 @@ def endings(sentence: str) -> str:
     words = [w for w in sentence.lower().split() if len(w) > 3]
     return "".join(e for e in "sd" if any(w.endswith(e) for w in words))
 
+# %% ../nbs/44_suite.ipynb #cell-018-c
 def without_model(
     suite: dict[str, pd.DataFrame],
 ) -> pd.DataFrame:  # percent right on `te`, a row a task: majority, and endings for tense and number

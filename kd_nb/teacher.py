@@ -21,7 +21,8 @@ TEACHERS = ("minilm", "mpnet", "bert-large-uncased")
 def choose_teacher(
     name: str | None = None,  # a name in `TEACHERS`, a hub name, a folder; None chooses by machine
 ) -> tuple[str, str]:         # the name that is kept in the run's settings, and why it was chosen, for people
-    "Which pre-trained model to fine-tune: BERT-large where the hub and a GPU are at hand, else the packaged MiniLM."
+    """Which pre-trained model to fine-tune.
+    BERT-large where the hub and a GPU are at hand, else the packaged MiniLM."""
     if name is not None: return name, "as asked for"
     if not hub_reachable(): return "minilm", "the hub is not reachable"
     if pick_device().type != "cuda": return "minilm", "there is no GPU"
@@ -54,10 +55,10 @@ def load_teacher(
     labels: list[str] | None = None,  # class names for a new head; None: those of the saved model
 ) -> Teacher:          # on the device that `pick_device` names
     "Load a teacher; raises `KdError` if there is no such model or it has no safetensors weights."
-    names = {} if labels is None else dict(enumerate(labels))
-    head = (
-        dict(id2label=names, label2id={label: i for i, label in names.items()}, ignore_mismatched_sizes=True)
-        if names else {})
+    names, head = {} if labels is None else dict(enumerate(labels)), {}
+    if names:
+        ids = {label: i for i, label in names.items()}
+        head = dict(id2label=names, label2id=ids, ignore_mismatched_sizes=True)
     model, tokenizer = load_pretrained(name, AutoModelForSequenceClassification, "teacher", TEACHERS, **head)
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
     return Teacher(model, tokenizer, labels).to(pick_device()).eval()
@@ -77,7 +78,7 @@ def fine_tune(
     teacher: Teacher,  # with a new head; trained in place
     train: Dataset,    # `sentence` and `label`
     select: Dataset,   # like `train`, disjoint: picks the epoch
-    metric: str,       # a name in `kd_nb.data.METRICS`, for `select`
+    metric: str,       # a name in `kd_nb.metrics.METRICS`, for `select`
     folder: str | Path,  # the state of training is kept here
     epochs: int = 3,   # passes over `train`
     lr: float = 5e-5,  # highest learning rate

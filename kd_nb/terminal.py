@@ -32,9 +32,10 @@ def _bar(label: str, total: int) -> Iterator[Callable]:
     "On a terminal: a bar, which is gone when the block ends; `show(done, rate)` moves it."
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     count, speed = TextColumn("{task.completed:,}/{task.total:,}"), TextColumn("{task.fields[rate]}")
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), count, speed, TimeRemainingColumn()]
-    bar = Progress(*columns, transient=True, redirect_stderr=sys.stderr.isatty(),
-                   auto_refresh=False)  # rich's own thread would disturb what is timed
+    what, left = TextColumn("{task.description}", markup=False), TimeRemainingColumn()
+    # no refresh of its own: rich's thread would disturb what is timed
+    bar = Progress(what, BarColumn(), count, speed, left, transient=True,
+                   redirect_stderr=sys.stderr.isatty(), auto_refresh=False)
     drawn = 0.
     row = bar.add_task(label, total=total, rate="")
     def show(done, rate):
@@ -48,6 +49,7 @@ def _bar(label: str, total: int) -> Iterator[Callable]:
         with bar: yield show
     finally: atexit.unregister(bar.stop)
 
+# %% ../nbs/02_terminal.ipynb #cell-023a-b
 @contextmanager
 def _lines(label: str, total: int, every: float | None) -> Iterator[Callable]:
     "Elsewhere: a plain line every few seconds, but none at the end, where another says what was done."
@@ -64,8 +66,10 @@ def _per_second(rate: float) -> str:
     if rate < 0.1: return f"{duration(1 / rate)} each"
     return f"{rate:,.0f}/s" if rate >= 9.95 else f"{rate:.1f}/s"
 
+# %% ../nbs/02_terminal.ipynb #cell-023a-c
 def _moves() -> bool:
-    "Can a bar move on standard output? Not in a file, and not on a terminal that only writes on, such as an editor's."
+    """Can a bar move on standard output?
+    Not in a file, and not on a terminal that only writes on, such as an editor's."""
     return sys.stdout.isatty() and Console().is_interactive
 
 # %% ../nbs/02_terminal.ipynb #cell-023b
@@ -77,7 +81,8 @@ def progress(
     total: int | None = None,  # how many all items hold; None: each holds `size`
     every: float | None = 10.,  # without a terminal: seconds between lines; None prints none
 ) -> Iterator:         # the items
-    "Yield `items` with a bar on a terminal, a line now and then elsewhere, and a line at the end that says what was done."
+    """Yield `items` with a bar on a terminal, and a line now and then elsewhere.
+    A line at the end says what was done."""
     total = len(items) * size if total is None else total
     if not total: return
     start = time.perf_counter()
@@ -93,16 +98,19 @@ def _widths(header: list[str], rows: list[list[str]], room: int) -> list[int] | 
     "Widths of columns that together fit into `room` characters and break no word; None where there are none."
     columns, room = list(zip(header, *rows)), room - 2 * (len(header) - 1)
     widths = [max(map(cell_len, column)) for column in columns]
-    least = [max(min(cell_len(word), 30) for text in column for word in text.split(" ")) for column in columns]
+    words = [[word for text in column for word in text.split(" ")] for column in columns]
+    least = [max(min(cell_len(word), 30) for word in column) for column in words]
     if sum(least) > room: return None
     for _ in range(sum(widths) - room):
         widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
         widths[widest] -= 1
     return widths
 
+# %% ../nbs/02_terminal.ipynb #tab-01-b
 def _draw(console: Console, table, title: str):
     "Print a table in the first form that fits."
-    header, rows = list(map(str, table.columns)), [list(map(str, row)) for row in table.itertuples(index=False)]
+    header = list(map(str, table.columns))
+    rows = [list(map(str, row)) for row in table.itertuples(index=False)]
     turned = [header[0], *(row[0] for row in rows)], [list(column) for column in list(zip(header, *rows))[1:]]
     for head, body in ((header, rows), turned):
         if widths := _widths(head, body, console.width): break
@@ -119,6 +127,7 @@ def _draw(console: Console, table, title: str):
     for row in body: out.add_row(*map(Text, row))
     console.print(out, "")
 
+# %% ../nbs/02_terminal.ipynb #tab-01-c
 def show(
     table,  # a DataFrame
     title: str,

@@ -17,7 +17,8 @@ from .terminal import progress
 # %% ../nbs/08_timing.ipynb #cell-015
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    "Within the block PyTorch and the numerical libraries use `n` threads, and tokenisers one or all (an `OnnxStudent` is given its number when it is made)."
+    """Within the block PyTorch and the numerical libraries use `n` threads, and tokenisers one or all.
+    (An `OnnxStudent` is given its number when it is made.)"""
     before, tokenizers = torch.get_num_threads(), os.environ.get("TOKENIZERS_PARALLELISM")
     torch.set_num_threads(n)
     os.environ["TOKENIZERS_PARALLELISM"] = str(n > 1).lower()
@@ -28,6 +29,7 @@ def threads(n: int) -> Iterator[None]:
         os.environ.pop("TOKENIZERS_PARALLELISM")
         if tokenizers is not None: os.environ["TOKENIZERS_PARALLELISM"] = tokenizers
 
+# %% ../nbs/08_timing.ipynb #cell-015-b
 def time_models(
     models: dict[str, Callable],  # `logits(sentences, batch_size)` of each
     sentences: list[str],  # what to time on, from its start and over again

@@ -41,8 +41,8 @@ class Tokens:
 
     def pad(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         "Some sentences as `ids` int64[n, longest] and `lengths` int64[n]."
-        lengths = (
-            self.starts[rows + 1] - self.starts[rows])  # not self.lengths[rows]: a batch must not cost a pass over all
+        # not self.lengths[rows]: a batch must not cost a pass over all
+        lengths = self.starts[rows + 1] - self.starts[rows]
         column = torch.arange(int(lengths.max()))
         inside = column < lengths[:, None]
         ids = self.ids[torch.where(inside, self.starts[rows, None] + column, 0)].long()
@@ -53,7 +53,8 @@ MAX_LENGTH = 128  # tokens; the study's
 
 def tokenise(
     tokenizer: Tokenizer,   # of the `tokenizers` library
-    sentences: Sequence[str],  # untokenised: a list, or a column of a `Dataset`, which may be larger than memory
+    # untokenised: a list, or a column of a `Dataset`, which may be larger than memory
+    sentences: Sequence[str],
     special: bool = True,   # add what frames a sentence, e.g. [CLS] and [SEP]
     max_length: int = MAX_LENGTH,  # longer sentences are cut off after so many tokens
     pad_id: int = 0,        # fills batches up, and stands for a sentence in which the tokeniser finds nothing
@@ -63,12 +64,12 @@ def tokenise(
     tokenizer.enable_truncation(max_length)
     ids, lengths = [np.empty(0, np.int32)], [np.zeros(1, int)]
     for i in range(0, len(sentences), 5_000):
-        rows = [
-            e.ids or [pad_id]
-            for e in tokenizer.encode_batch_fast(list(sentences[i : i + 5_000]), add_special_tokens=special)]
+        piece = list(sentences[i:i + 5_000])
+        rows = [e.ids or [pad_id] for e in tokenizer.encode_batch_fast(piece, add_special_tokens=special)]
         ids.append(np.concatenate(rows).astype(np.int32))
         lengths.append(np.array([len(r) for r in rows]))
-    return Tokens(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(np.concatenate(lengths).cumsum()), pad_id)
+    starts = np.concatenate(lengths).cumsum()
+    return Tokens(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(starts), pad_id)
 
 # %% ../nbs/06_training.ipynb #cell-012
 class Batches:
@@ -95,10 +96,12 @@ class Batches:
 # %% ../nbs/06_training.ipynb #cell-017
 @contextmanager
 def only_rows(
-    embeddings: list[torch.nn.Embedding],  # tables over the same vocabulary, changed in place for the duration
+    # tables over the same vocabulary, changed in place for the duration
+    embeddings: list[torch.nn.Embedding],
     *tokens: Tokens,        # all that will be looked up meanwhile
 ) -> Iterator[list[Tokens]]:  # the same sentences, numbered for the small tables
-    "Within the block the embeddings hold only the rows that occur in `tokens`; afterwards all, the trained rows put back."
+    """Within the block the embeddings hold only the rows that occur in `tokens`.
+    Afterwards they hold all, the trained rows put back."""
     used = torch.cat([t.ids for t in tokens] + [torch.tensor([t.pad_id for t in tokens])]).unique()
     number = lambda ids: torch.searchsorted(used, torch.as_tensor(ids))
     full, padding = [e.weight for e in embeddings], [e.padding_idx for e in embeddings]
@@ -117,19 +120,24 @@ def check_texts(sentences: list[str]):
     if isinstance(sentences, str): raise ValueError("give a list of sentences, not one string")
     for i, s in enumerate(sentences, 1):
         if not isinstance(s, str): raise ValueError(f"sentence {i} is not a text but {s!r}")
-        if any("\ud800" <= c <= "\udfff" for c in s): raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
+        if any("\ud800" <= c <= "\udfff" for c in s):
+            raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
 
 def count_parameters(
     model: torch.nn.Module,  # teacher or student
 ) -> dict[str, int]:         # `parameters` and `without_embeddings`
-    "Numbers of parameters, with and without embeddings: `nn.Embedding` tables, and modules that say `is_embedding`."
+    """Numbers of parameters, with and without embeddings.
+    These are `nn.Embedding` tables, and modules that say `is_embedding`."""
     def count(modules): return sum(p.numel() for p in {p for m in modules for p in m.parameters()})
     total = count([model])
-    tables = [m for m in model.modules() if isinstance(m, torch.nn.Embedding) or getattr(m, "is_embedding", False)]
+    def is_table(m): return isinstance(m, torch.nn.Embedding) or getattr(m, "is_embedding", False)
+    tables = [m for m in model.modules() if is_table(m)]
     return dict(parameters=total, without_embeddings=total - count(tables))
 
+# %% ../nbs/06_training.ipynb #cell-021-b
 class SentenceClassifier(Facts, torch.nn.Module):
-    "A module with `forward(ids, lengths)` -> logits float[n, n_classes], and its `tokenizer`, `labels` and `pad_id`."
+    """A module with `forward(ids, lengths)` -> logits float[n, n_classes].
+    It has a `tokenizer`, `labels` and a `pad_id`."""
     tokenizer: Tokenizer
     labels: list[str]
     pad_id: int = 0
@@ -167,9 +175,9 @@ class SentenceClassifier(Facts, torch.nn.Module):
 
     def facts(self) -> dict[str, str]:
         "Parameters, size and labels, for people."
-        n = count_parameters(self)
+        total, rest = (n / 1e6 for n in count_parameters(self).values())
         megabytes = sum(p.numel() * p.element_size() for p in self.parameters()) / 1e6
-        return {"parameters": f"{n['parameters'] / 1e6:.2f}M ({n['without_embeddings'] / 1e6:.2f}M without embeddings)",
+        return {"parameters": f"{total:.2f}M ({rest:.2f}M without embeddings)",
                 "size": f"{megabytes:.1f} MB", "labels": some(self.labels)}
 
 # %% ../nbs/06_training.ipynb #cell-027
@@ -179,8 +187,8 @@ def warmup_linear(
     decay: bool = True,   # fall after that; else stay
 ) -> Callable[[float], float]:  # learning rate at a share of training in [0, 1]
     "Linear warm-up to `lr`, then linear decay to 0, or none."
-    return combine_scheds(
-        [warmup_ratio, 1 - warmup_ratio], [SchedLin(0, lr), SchedLin(lr, 0) if decay else SchedNo(lr, lr)])
+    then = SchedLin(lr, 0) if decay else SchedNo(lr, lr)
+    return combine_scheds([warmup_ratio, 1 - warmup_ratio], [SchedLin(0, lr), then])
 
 # %% ../nbs/06_training.ipynb #cell-032
 def save_state(
@@ -191,8 +199,10 @@ def save_state(
     log: list[dict],         # one dict an epoch, saved as JSON metadata
 ):
     "Save all that is needed to continue training, in one file that appears whole."
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v for k, v in best.items()}
-    for i, moments in opt.state_dict()["state"].items(): tensors |= {f"opt.{i}.{k}": v for k, v in moments.items()}
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    for i, moments in opt.state_dict()["state"].items():
+        tensors |= {f"opt.{i}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
     with atomic(path) as part: save_file(tensors, part, metadata={"log": json.dumps(log)})
 
@@ -229,22 +239,26 @@ class CheckpointCallback(Callback):
     def after_validate(self):
         loss, score = float(self.total) / len(self.dls.train), self.score()
         if not np.isfinite(loss):
-            raise KdError(f"{self.label}: the loss is {loss} in epoch {self.epoch + 1}: lower the learning rate")
+            raise KdError(
+                f"{self.label}: the loss is {loss} in epoch {self.epoch + 1}: lower the learning rate")
         if score > max((row["score"] for row in self.log), default=-np.inf):
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.log.append(dict(epoch=self.epoch + 1, loss=loss, score=score, seconds=time.perf_counter() - self.start))
+        seconds = time.perf_counter() - self.start
+        self.log.append(dict(epoch=self.epoch + 1, loss=loss, score=score, seconds=seconds))
         save_state(self.folder/"state.safetensors", self.model, self.opt.opt, self.best, self.log)
         with atomic(self.folder/"log.csv") as part: pd.DataFrame(self.log).to_csv(part, index=False)
         self.say()
         if self.after: self.after(self.log)
     def say(self):
         row, top = self.log[-1], max(row["score"] for row in self.log)
+        scores = f"selection {100 * row['score']:.1f} (best {100 * top:.1f})"
         print(f"{self.label}: epoch {row['epoch']}/{self.n_epoch}  loss {row['loss']:.4f}  "
-              f"selection {100 * row['score']:.1f} (best {100 * top:.1f})  {row['seconds']:.1f} s", flush=True)
+              f"{scores}  {row['seconds']:.1f} s", flush=True)
 
 # %% ../nbs/06_training.ipynb #cell-039
 class EpochSeed(Callback):
-    "Seed every generator from the run's seed and the epoch, so that an epoch does not depend on the process it runs in."
+    """Seed every generator from the run's seed and the epoch.
+    So an epoch does not depend on the process it runs in."""
     def __init__(self, seed): self.seed = check_seed(seed)
     def before_epoch(self): set_seed(1000 * self.seed + self.epoch)
 
@@ -259,16 +273,19 @@ OPTIMIZERS = ("adam", "adadelta")
 
 def make_optimizer(name: str, betas: tuple = (0.9, 0.999)) -> dict:  # what fastai's `OptimWrapper` takes
     "An optimiser of PyTorch's by name; raises `KdError` for others."
-    if check_name(name, OPTIMIZERS, "optimizer") == "adam": return dict(opt=torch.optim.AdamW, betas=betas, fused=True)
+    if check_name(name, OPTIMIZERS, "optimizer") == "adam":
+        return dict(opt=torch.optim.AdamW, betas=betas, fused=True)
     return dict(opt=torch.optim.Adadelta, rho=0.95)  # Zeiler's choice; PyTorch's default is 0.9
 
 # %% ../nbs/06_training.ipynb #cell-043
 def fit(
     model: torch.nn.Module,  # trained in place; ends with the weights of the best epoch
-    batches: Iterable,       # has a length and yields `(*inputs, target)`; shuffles with torch's global generator
+    # has a length and yields `(*inputs, target)`; shuffles with torch's global generator
+    batches: Iterable,
     loss: Callable,          # `loss(logits, target)` -> scalar tensor
     score: Callable[[], float],  # selection score of the model as it is now, higher is better
-    folder: str | Path,      # `state.safetensors` and `log.csv` are kept here; a state found here is continued
+    # `state.safetensors` and `log.csv` are kept here; a state found here is continued
+    folder: str | Path,
     epochs: int,             # passes over `batches`
     lr: float,               # highest learning rate
     warmup_ratio: float = 0.1,   # share of steps with rising learning rate
@@ -279,10 +296,12 @@ def fit(
     clip: float = 1.0,       # largest L2 norm of the whole gradient
     seed: int = 0,           # shuffling and dropout
     label: str = "training",  # name in progress lines
-    after_epoch: Callable[[list[dict]], None] | None = None,  # is shown the log so far, when it is safe; may raise
+    # is shown the log so far, when it is safe; may raise
+    after_epoch: Callable[[list[dict]], None] | None = None,
     cbs: Sequence[Callback] = (),  # further callbacks of fastai's
 ) -> pd.DataFrame:           # a row an epoch: epoch (from 1), loss (mean over batches), score, seconds
-    "Train `model` with AdamW (or Adadelta), warm-up, decay and clipping; keep the best epoch; continue a killed run."
+    """Train `model` with AdamW (or Adadelta), warm-up, decay and clipping.
+    The best epoch is kept, and a killed run continues."""
     state, keeper = Path(folder)/"state.safetensors", CheckpointCallback(score, folder, label, after_epoch)
     schedule = ParamScheduler({"lr": warmup_linear(lr, warmup_ratio, decay)})
     learn = Learner(DataLoaders(Bar(batches, label), []), model, loss_func=loss, default_cbs=False,
@@ -292,10 +311,9 @@ def fit(
     if state.exists():
         keeper.best, keeper.log = load_state(state, model, learn.opt.opt)
         print(f"{label}: continuing after epoch {len(keeper.log)}", flush=True)
-    try:
-        learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
-    except KdError as e:
-        raise KdError(str(e).split("\n\t", 1)[-1]) from e  # fastai puts a line of its own before the message
+    try: learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
+    except KdError as e:  # fastai puts a line of its own before the message
+        raise KdError(str(e).split("\n\t", 1)[-1]) from e
     model.load_state_dict(keeper.best)
     model.eval()
     return pd.DataFrame(keeper.log)
@@ -315,20 +333,23 @@ def lr_range(
     class Curve(Callback):
         rows, mean = [], 0.
         def after_batch(self):
-            self.mean = 0.9 * self.mean + 0.1 * float(
-                self.learn.loss.detach())  # fastai's own reading smooths more, over more steps
-            self.rows.append(dict(lr=self.opt.hypers[-1]["lr"], loss=self.mean / (1 - 0.9 ** (len(self.rows) + 1))))
-            if not np.isfinite(self.mean) or self.rows[-1]["loss"] > 4 * min(r["loss"] for r in self.rows):
+            # fastai's own reading smooths more, over more steps
+            self.mean = 0.9 * self.mean + 0.1 * float(self.learn.loss.detach())
+            smoothed = self.mean / (1 - 0.9 ** (len(self.rows) + 1))
+            self.rows.append(dict(lr=self.opt.hypers[-1]["lr"], loss=smoothed))
+            if not np.isfinite(self.mean) or smoothed > 4 * min(r["loss"] for r in self.rows):
                 raise CancelFitException()
-    start, curve, epochs = (
-        {k: v.detach().clone() for k, v in model.state_dict().items()}, Curve(), -(-steps // len(batches)))
-    Learner(
+    start, curve = {k: v.detach().clone() for k, v in model.state_dict().items()}, Curve()
+    schedule = ParamScheduler({"lr": SchedExp(low, high)})
+    learn = Learner(
         DataLoaders(batches, []), model, loss_func=loss, default_cbs=False,
         opt_func=partial(OptimWrapper, **make_optimizer("adam", betas)),
-        cbs=[TrainEvalCallback(), EpochSeed(seed), ParamScheduler({"lr": SchedExp(low, high)}), curve]).fit(epochs, lr=low)
+        cbs=[TrainEvalCallback(), EpochSeed(seed), schedule, curve])
+    learn.fit(-(-steps // len(batches)), lr=low)
     model.load_state_dict(start)
     return pd.DataFrame(curve.rows)
 
+# %% ../nbs/06_training.ipynb #cell-057-b
 def read_lr_range(curve: pd.DataFrame) -> float:
     "The learning rate that fastai's `valley` reads off a range test."
     return float(valley(curve.lr.tolist(), torch.tensor(curve.loss.to_numpy()), len(curve))[0])
@@ -349,8 +370,8 @@ def plot_log(
     ax2.grid(False)
     handles = [h for a in (ax, ax2) for h in a.get_legend_handles_labels()[0]]
     ax.legend(
-        handles, ["training loss", "selection score", "kept"], loc="upper center", bbox_to_anchor=(0.5, -0.18),
-        ncol=3, frameon=False)
+        handles, ["training loss", "selection score", "kept"], loc="upper center",
+        bbox_to_anchor=(0.5, -0.18), ncol=3, frameon=False)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax2.set_ylabel("selection score, %")
     ax.set(title=title, ylabel="training loss")

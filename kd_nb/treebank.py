@@ -22,11 +22,11 @@ from .terminal import progress
 @dataclass(frozen=True)
 class Word:
     "A token of a parsed sentence."
-    form: str   # as written
-    pos: str    # universal part of speech
+    form: str  # as written
+    pos: str   # universal part of speech
     feats: dict[str, str]  # e.g. {"Number": "Plur"}
-    head: int   # place of its head, from 0; -1 for the root
-    rel: str    # relation to the head, without subtype
+    head: int  # place of its head, from 0; -1 for the root
+    rel: str   # relation to the head, without subtype
 
 Parse = list[Word]  # one sentence
 
@@ -53,6 +53,7 @@ def read_conllu(
     if not sentences: raise KdError(f"{path}: holds no sentences")
     return sentences
 
+# %% ../nbs/46_treebank.ipynb #cell-007-b
 def _parse(path: Path, rows: list[tuple[int, list[str]]]) -> Parse:
     "One sentence from the fields of its lines."
     words = []
@@ -60,10 +61,8 @@ def _parse(path: Path, rows: list[tuple[int, list[str]]]) -> Parse:
         if number != str(k + 1): raise KdError(f"{path}, line {i}: word {number} where word {k + 1} is due")
         if not head.isdecimal() or int(head) > len(rows) or int(head) == k + 1:
             raise KdError(f"{path}, line {i}: '{head}' is not the number of another word of the sentence, nor 0")
-        words.append(
-            Word(
-                form, pos, dict(f.split("=", 1) for f in feats.split("|") if "=" in f), int(head) - 1,
-                rel.split(":")[0].lower()))
+        features = dict(f.split("=", 1) for f in feats.split("|") if "=" in f)
+        words.append(Word(form, pos, features, int(head) - 1, rel.split(":")[0].lower()))
     if sum(w.head == -1 for w in words) == 1:
         for k, (i, _) in enumerate(rows):
             if _steps(words, k) > len(words):
@@ -94,17 +93,20 @@ def parse_with_spacy(
         nlp = spacy.load(pipeline)
     except (OSError, ValueError) as e:
         raise KdError(
-            f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), or name its folder") from e
+            f"spaCy has no pipeline '{pipeline}': install one (python -m spacy download en_core_web_sm), "
+            "or name its folder") from e
     needed = [
         c for c in ("parser", "morphologizer")
         if c not in nlp.pipe_names and not (c == "morphologizer" and "attribute_ruler" in nlp.pipe_names)]
     if needed:
         raise KdError(
-            f"spaCy pipeline '{pipeline}' has no {' and no '.join(needed)}; it has: {', '.join(nlp.pipe_names) or 'nothing'}")
+            f"spaCy pipeline '{pipeline}' has no {' and no '.join(needed)}; "
+            f"it has: {', '.join(nlp.pipe_names) or 'nothing'}")
     docs = progress(range(len(sentences)), "parsing", "sentences")
     lines = (" ".join(s.split()) for s in sentences)  # spaCy makes tokens of further spaces
     return [[_word(t, s.start) for t in s] for _, doc in zip(docs, nlp.pipe(lines)) for s in doc.sents]
 
+# %% ../nbs/46_treebank.ipynb #cell-009-b
 def _word(token, start: int) -> Word:
     "spaCy's token in a sentence that starts at `start`."
     head, rel = -1 if token.head.i == token.i else token.head.i - start, token.dep_
@@ -140,8 +142,9 @@ def top_constituents(parse, rng):
 def bigram_shift(parse, rng):
     "Have two neighbours changed places? A sentence in which no two could is left out."
     words, pos = _forms(parse), [w.pos for w in parse]
-    places = [i for i in range(1, len(parse) - 1)
-              if "PUNCT" not in pos[i:i + 2] and pos[i] != pos[i + 1] and words[i].lower() != words[i + 1].lower()]
+    places = [
+        i for i in range(1, len(parse) - 1)
+        if "PUNCT" not in pos[i:i + 2] and pos[i] != pos[i + 1] and words[i].lower() != words[i + 1].lower()]
     if not places: return None
     if rng.random() < 0.5: return "O", words, None
     i = rng.choice(places)
@@ -154,6 +157,7 @@ def tense(parse, rng):
         if w.feats.get("VerbForm") == "Fin" and (label := {"Past": "PAST", "Pres": "PRES"}.get(w.feats.get("Tense"))):
             return label, _forms(parse), w.form.lower()
 
+# %% ../nbs/46_treebank.ipynb #cell-015-b
 def _number(*rels):
     def read(parse, rng):
         found = [i for i in _children(parse, _root(parse), *rels) if parse[i].pos == "NOUN"]
@@ -164,6 +168,7 @@ def _number(*rels):
     read.__doc__ = f"Is the noun that is the root's {' or '.join(rels)} singular or plural?"
     return read
 
+# %% ../nbs/46_treebank.ipynb #cell-015-c
 def coordination_inversion(parse, rng):
     "Do the two clauses stand in their order, or have they been swapped?"
     root, cc = _root(parse), [i for i, w in enumerate(parse) if w.rel == "cc"]
@@ -176,6 +181,7 @@ def coordination_inversion(parse, rng):
     start = words[0] if parse[0].pos == "PROPN" or words[0] == "I" else words[0].lower()
     return "I", words[cc[0] + 1:end] + words[len(first):cc[0] + 1] + [start, *first[1:]] + words[end:], None
 
+# %% ../nbs/46_treebank.ipynb #cell-015-d
 READINGS = {  # WordContent needs all sentences: see `_words`
     "Length": length,
     "WordContent": None,
@@ -190,7 +196,8 @@ READINGS = {  # WordContent needs all sentences: see `_words`
 
 # %% ../nbs/46_treebank.ipynb #cell-019
 def _words(parses: list[Parse]) -> Iterator[tuple]:
-    "WordContent: of a hundred words of middling frequency the one that a sentence holds; those that stand in more than every twentieth are too common."
+    """WordContent: of a hundred words of middling frequency the one that a sentence holds.
+    Those that stand in more than every twentieth are too common."""
     count = Counter(w.form for p in parses for w in p if len(w.form) >= 4 and w.form.islower() and w.form.isalpha())
     common = {w for w, _ in [(w, n) for w, n in count.most_common() if n <= len(parses) / 20][:100]}
     for p in parses:
@@ -202,6 +209,7 @@ def _part(key: str) -> str:
     x = zlib.crc32(key.encode()) % 100
     return "tr" if x < 70 else "va" if x < 85 else "te"
 
+# %% ../nbs/46_treebank.ipynb #cell-019-b
 def even(
     rows: Iterable[tuple],  # (label, tokens, carrier or None)
     sizes: tuple,           # at most so many sentences for training, choosing and scoring
@@ -212,8 +220,8 @@ def even(
     rows, seen = list(rows), set()
     counts = Counter(r[0] for r in rows).most_common(most_labels - other)
     fewest = min(1 - other, len(counts) - 1)  # two labels at least, but OTHER may be the second
-    most = max(
-        range(max(0, fewest), len(counts)), key=lambda k: (k + 1) * counts[k][1], default=0)  # what leaves most sentences
+    # what leaves most sentences
+    most = max(range(max(0, fewest), len(counts)), key=lambda k: (k + 1) * counts[k][1], default=0)
     keep = [label for label, _ in counts[:most + 1]]
     pools = {s: defaultdict(list) for s in SPLITS}
     for label, tokens, carrier in rows:
@@ -237,7 +245,7 @@ def even(
 def treebank_suite(
     parses: list[Parse],
     sizes: tuple = (5000, 1000, 1000),
-    seed: int = 0,           # which sentences are changed, and how
+    seed: int = 0,  # which sentences are changed, and how
 ) -> dict[str, pd.DataFrame]:  # task -> `split, label, sentence`
     "All tasks that a parsed corpus can give, and a line for each that it cannot; raises `KdError` if it gives none."
     suite = {}

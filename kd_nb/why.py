@@ -59,8 +59,9 @@ def gradient_x_input(
     words, k = _words(sentence), _class(model, sentence, target)
     if not isinstance(model, SentenceClassifier):
         raise KdError(f"a {type(model).__name__} has no gradients: use leave_one_out")
-    module, was_training = (
-        model.model.get_input_embeddings() if isinstance(model, Teacher) else model.embedding, model.training)
+    if isinstance(model, Teacher): module = model.model.get_input_embeddings()
+    else: module = model.embedding
+    was_training = model.training
     batch = (x.to(next(model.parameters()).device) for x in model.tokenise([sentence]).pad(torch.tensor([0])))
     # without cuDNN, whose LSTM has no backward pass outside of training
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), hooked(vectors=module) as found:
@@ -69,9 +70,10 @@ def gradient_x_input(
     model.train(was_training)
     pieces = (grad * found["vectors"]).sum(-1)[0].tolist()
     ends, weights = [w.end() for w in words], np.zeros(len(words))
-    for (start, stop), weight in zip(
-        model.tokenizer.encode(sentence, add_special_tokens=model.special).offsets, pieces):
-        if sentence[start:stop].strip():  # its word is told by its end: a piece may begin with the space before it
+    offsets = model.tokenizer.encode(sentence, add_special_tokens=model.special).offsets
+    for (start, stop), weight in zip(offsets, pieces):
+        # its word is told by its end: a piece may begin with the space before it
+        if sentence[start:stop].strip():
             weights[np.searchsorted(ends, stop - 1, side="right")] += weight
     return _weights(words, weights, model.labels[k])
 
@@ -148,26 +150,32 @@ def read_perturbations(
     first = table[table.change == "none"]
     if len(twice := first[first.sentence.duplicated()]):
         raise KdError(
-            f"{path}, line {twice.index[0] + 2}: '{twice.sentence.iloc[0]}' has a line with the change 'none' already")
+            f"{path}, line {twice.index[0] + 2}: '{twice.sentence.iloc[0]}' has a line "
+            "with the change 'none' already")
     alone = table[~table.original.isin(first.sentence)]
     if len(alone):
         raise KdError(
-            f"{path}, line {alone.index[0] + 2}: no line with the change 'none' has the original '{alone.original.iloc[0]}' itself")
+            f"{path}, line {alone.index[0] + 2}: no line with the change 'none' has the original "
+            f"'{alone.original.iloc[0]}' itself")
     return table
 
 # %% ../nbs/42_why.ipynb #cell-023
 def perturbed(
-    models: dict,  # name -> a teacher, a student, or an exported one
+    models: dict,         # name -> a teacher, a student, or an exported one
     table: pd.DataFrame,  # of `read_perturbations`
-) -> pd.DataFrame:  # the same rows; for each model `<name>`, the probability of the gold label, and `<name> right`
-    "Score a set of perturbed sentences by all models side by side; raises `KdError` for a label that a model does not know."
+) -> pd.DataFrame:        # the same; `<name>`, a model's probability of the gold label, and `<name> right`
+    """Score a set of perturbed sentences by all models side by side.
+    Raises `KdError` for a label that a model does not know."""
     columns = {}
     for name, model in _named(models, *table.columns).items():
-        gold = [model.labels.index(check_name(str(label), model.labels, f"label of '{name}'")) for label in table.label]
+        gold = [
+            model.labels.index(check_name(str(label), model.labels, f"label of '{name}'"))
+            for label in table.label]
         p = softmax(model.logits(table.sentence.tolist()), 1)
         columns |= {name: p[np.arange(len(p)), gold], f"{name} right": p.argmax(1) == gold}
     return table.assign(**columns)
 
+# %% ../nbs/42_why.ipynb #cell-023-b
 def by_change(
     scored: pd.DataFrame,  # of `perturbed`
 ) -> pd.DataFrame:  # a row a kind of change and what it does to the label; percent right of each model
@@ -180,9 +188,11 @@ def by_change(
     percent = (100 * groups[right].mean()).rename(columns=lambda c: c.removesuffix(" right"))
     return groups.size().to_frame("sentences").join(percent).sort_index(level="label", sort_remaining=False)
 
+# %% ../nbs/42_why.ipynb #cell-023-c
 def consistency(
     scored: pd.DataFrame,  # of `perturbed`
 ) -> pd.Series:            # percent a model
-    "Contrast consistency (Gardner et al. 2020): the share of originals that a model gets right together with all their variants."
+    """Contrast consistency (Gardner et al. 2020).
+    The share of originals that a model gets right together with all their variants."""
     right = [c for c in scored if c.endswith(" right")]
     return (100 * scored.groupby("original")[right].all().mean()).rename(lambda c: c.removesuffix(" right"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Do the notebooks, the modules made from them and README.md agree? nbdev has no check mode, so everything is made anew
+# Do the notebooks, the modules made from them and README.md agree, and can all lines be read? nbdev has no check mode, so everything is made anew
 # in a copy of the work tree (uncommitted work included) and compared. Nothing here is changed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -34,6 +34,8 @@ same kd_nb 'make export'
 
 "$bin/python" scripts/make_readme.py
 same README.md 'make readme'
+
+"$bin/python" scripts/long_lines.py || { echo 'check-sync: lines to be read have at most 120 columns' >&2; rc=1; }
 
 [ $rc -ne 0 ] || echo "check-sync: notebooks, kd_nb and README.md agree"
 exit $rc

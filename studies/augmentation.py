@@ -24,16 +24,17 @@ from pathlib import Path
 import numpy as np
 from datasets import concatenate_datasets, load_from_disk
 
-from kd_nb.augment import plot_sentences, same_key
+from kd_nb.augment import plot_sentences
 from kd_nb.core import atomic, read_json, set_style
 from kd_nb.data import load_task
 from kd_nb.metrics import score
-from kd_nb.pipeline import predict_splits, run_pipeline, train_student
+from kd_nb.pipeline import run_pipeline, train_student
+from kd_nb.results import predict_splits
 from kd_nb.resolve import loss_of
 from kd_nb.run import ModelRef, Run
 from kd_nb.settings import Settings
 from kd_nb.teacher import load_teacher
-from kd_nb.transfer import plot_labels
+from kd_nb.transfer import plot_labels, same_key
 from real_data import HARD, interval, read_predictions
 from stamp import save, stamp
 

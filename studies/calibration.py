@@ -16,7 +16,7 @@ import pandas as pd
 from kd_nb.calibration import apply_temperature, calibration, fit_temperature
 from kd_nb.core import KdError
 from kd_nb.metrics import aligned, read_predictions
-from kd_nb.pipeline import predict_splits
+from kd_nb.results import predict_splits
 from kd_nb.run import Run
 from stamp import save
 

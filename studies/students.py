@@ -19,7 +19,8 @@ import numpy as np
 
 from kd_nb.core import atomic, read_json
 from kd_nb.metrics import predictions, score
-from kd_nb.pipeline import predict_splits, run_pipeline, train_student
+from kd_nb.pipeline import run_pipeline, train_student
+from kd_nb.results import predict_splits
 from kd_nb.resolve import loss_of, resolve
 from kd_nb.run import ModelRef, Run
 from kd_nb.settings import Settings

@@ -42,10 +42,10 @@ def peak_memory():
 def one(n, folder):
     "Make, label and open a set of n sentences. Print what it took, in seconds and GB."
     from datasets import disable_progress_bars, load_from_disk
-    from kd_nb.augment import SentenceFilter, generate
+    
     from kd_nb.data import load_task
     from kd_nb.training import Batches
-    from kd_nb.transfer import join_sentences, label_sentences, targets
+    from kd_nb.transfer import SentenceFilter, generate, join_sentences, label_sentences, targets
     disable_progress_bars()
     train = load_task("mini-intents").splits["train"]
     words = sorted({w for s in train["sentence"] for w in s.split()})

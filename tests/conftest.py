@@ -1,6 +1,7 @@
 """What several tests share: the command as a user calls it, and real data where it is at hand."""
-import os, shutil, subprocess, sys
+import io, os, shutil, subprocess, sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,24 @@ def kd_nb(tmp_path):
         return subprocess.run(
             [COMMAND, *map(str, args)], text=True, input=stdin, capture_output=True, cwd=tmp_path,
             env={**os.environ, "HF_HUB_OFFLINE": "1", **env}, timeout=600)
+    return call
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Calls `kd-nb` as `kd_nb` does, but within this process. A process of its own takes seconds to import what it
+    needs, which is longer than most of these calls."""
+    from kd_nb.cli import main
+    def call(*args, stdin="", **env):
+        capsys.readouterr()  # what was said before is nobody's answer
+        with monkeypatch.context() as now:
+            now.chdir(tmp_path)
+            now.setattr(sys, "argv", ["kd-nb", *map(str, args)])
+            now.setattr(sys, "stdin", io.StringIO(stdin))
+            for name, value in env.items(): now.setenv(name, value)
+            with pytest.raises(SystemExit) as end: main()
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=end.value.code or 0, stdout=said.out, stderr=said.err)
     return call
 
 

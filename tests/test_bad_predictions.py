@@ -1,4 +1,4 @@
-"""Promise: a file of predictions that contradicts itself, or others, is refused, and the error names file, line and model."""
+"""Promise: a file of predictions that contradicts itself or others is refused, with file, line and model."""
 import numpy as np, pandas as pd, pytest
 from scipy.special import softmax
 
@@ -52,8 +52,10 @@ def test_files_of_another_kind(tmp_path, name, content):
 
 
 @pytest.mark.parametrize("row, word", [
-    ("1\t1\t0.9\t0.9\t-1.0;1.2", "line 3: the logits must be 2 numbers"), ("1\t1\t0.9\t0.9\tnan,1.2", "line 3"),
-    ("1\t0\t0.9\t0.9\t-1.0,1.2", "the largest logit is that of '1'"), ("2\t1\t0.9\t0.9\t-1.0,1.2", "line 3: label '2'")])
+    ("1\t1\t0.9\t0.9\t-1.0;1.2", "line 3: the logits must be 2 numbers"),
+    ("1\t1\t0.9\t0.9\tnan,1.2", "line 3"),
+    ("1\t0\t0.9\t0.9\t-1.0,1.2", "the largest logit is that of '1'"),
+    ("2\t1\t0.9\t0.9\t-1.0,1.2", "line 3: label '2'")])
 def test_the_study_s_layout(tmp_path, row, word):
     (tmp_path/"study.tsv").write_text(HEADER + "fine\t1\t1\t0.9\t0.9\t-1.0,1.2\n" + f"a word\t{row}\n")
     refused(word, read_predictions, tmp_path/"study.tsv")

@@ -1,4 +1,5 @@
-"""Promise: a probing task with a mistake is refused with file and line, and official files are fetched once, or an error says what to do."""
+"""Promise: a probing task with a mistake is refused with file and line, and official files are fetched once,
+or an error says what to do."""
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread

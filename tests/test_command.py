@@ -9,7 +9,8 @@ from kd_nb.cli import main
 sys.argv = ["kd-nb", *sys.argv[1:]]
 try: main()
 except SystemExit as e: code = e.code or 0
-heavy = [name for name in ("torch", "transformers", "datasets", "pandas", "fastai", "matplotlib", "sklearn") if name in sys.modules]
+names = ("torch", "transformers", "datasets", "pandas", "fastai", "matplotlib", "sklearn")
+heavy = [name for name in names if name in sys.modules]
 print(json.dumps([code, heavy, time.process_time()]), file=sys.stderr)
 """
 
@@ -40,12 +41,12 @@ def test_an_exported_student_answers_without_torch(tmp_path):
     from kd_nb.students import STUDENTS
     from kd_nb.student import word_tokenizer
     tokenizer = word_tokenizer(["a good film", "a bad film"])
-    export_student(
-        STUDENTS["bilstm"](tokenizer, ["bad", "good"], tokenizer.get_vocab_size(), 8).eval(), tmp_path / "exported")
+    student = STUDENTS["bilstm"](tokenizer, ["bad", "good"], tokenizer.get_vocab_size(), 8).eval()
+    export_student(student, tmp_path/"exported")
     (tmp_path/"in.txt").write_text("a good film\na bad film\n")
     for args, stdin in (
-        ([], "a good film\na bad film\n"), ([tmp_path / "in.txt"], ""),
-        ([tmp_path / "in.txt", "--out", tmp_path / "out.jsonl"], "")):
+        ([], "a good film\na bad film\n"), ([tmp_path/"in.txt"], ""),
+        ([tmp_path/"in.txt", "--out", tmp_path/"out.jsonl"], "")):
         rc, heavy, seconds, said = watched("predict", tmp_path/"exported", *args, stdin=stdin)
         assert rc == 0 and not heavy and seconds < 1.5, (rc, heavy, seconds, said)
     assert len((tmp_path/"out.jsonl").read_text().splitlines()) == 2
@@ -54,9 +55,10 @@ def test_an_exported_student_answers_without_torch(tmp_path):
 
 
 def test_the_front_door_is_light():
-    code = "import sys, time, kd_nb; assert 'torch' not in sys.modules; print(time.process_time()); from kd_nb import Run, Settings, run_pipeline, load_student"
+    code = (
+        "import sys, time, kd_nb; assert 'torch' not in sys.modules; print(time.process_time()); "
+        "from kd_nb import Run, Settings, run_pipeline, load_student")
     r = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True)
     assert r.returncode == 0 and float(r.stdout) < 0.3, r.stderr
-    assert (
-        subprocess.run([sys.executable, "-c", "from kd_nb import Rnu"], capture_output=True, text=True).returncode
-        == 1)
+    wrong = subprocess.run([sys.executable, "-c", "from kd_nb import Rnu"], capture_output=True, text=True)
+    assert wrong.returncode == 1

@@ -1,4 +1,5 @@
-"""Promise: `kd-nb probe` says what the layers of a run's models know, goes on where it was stopped, and names file and line of a bad file."""
+"""Promise: `kd-nb probe` says what the layers of a run's models know, goes on where it was stopped,
+and names file and line of a bad file."""
 import os, signal, subprocess, sys, time
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def here(run, monkeypatch, capsys):
-    "Calls the command beside that run without a process of its own, which takes longer to start than most of these calls."
+    "Calls the command beside that run without a process of its own, which would take longer to start."
     from kd_nb.cli import main
     monkeypatch.chdir(run[0].parents[1])
     for key, value in run[2].items():
@@ -52,8 +53,8 @@ def test_every_layer_of_every_model_with_controls(run, here):
     assert of_one.groupby(["task", "control"]).size().to_dict() == {
         (t, c): 1 if t == "WordContent" else 10 for t in ("Tense", "WordContent") for c in (False, True)}
     assert scores.acc.between(0, 100).all() and (scores.ndev == 60).all() and (scores.ntest == 60).all()
-    assert (
-        folder / "figures/probing-made-mean.png").stat().st_size > 10_000 and '<img alt="probing made mean"' in (folder / "report.html").read_text()
+    assert (folder/"figures/probing-made-mean.png").stat().st_size > 10_000
+    assert '<img alt="probing made mean"' in (folder/"report.html").read_text()
     for word in ("synthetic", "majority", "rule of -s and -d", "teacher-untrained", "random"): assert word in r.stdout
     assert not list((folder/"probing").rglob("*.npy"))  # encodings go when their task is done
     again = here("probe", "runs/r", *FEW, "--models", "teacher")
@@ -62,14 +63,9 @@ def test_every_layer_of_every_model_with_controls(run, here):
 
 
 def test_other_settings_need_another_name(here):
-    assert (
-        here(
-            "probe", "runs/r", "--tasks", "Tense", "--n-train", "40", "--n-eval", "20", "--models", "bilstm",
-            "--name", "x").returncode
-        == 0)
-    r = here(
-        "probe", "runs/r", "--tasks", "Tense", "--n-train", "50", "--n-eval", "20", "--models", "bilstm",
-        "--name", "x")
+    args = ["probe", "runs/r", "--tasks", "Tense", "--n-eval", "20", "--models", "bilstm", "--name", "x"]
+    assert here(*args, "--n-train", "40").returncode == 0
+    r = here(*args, "--n-train", "50")
     assert r.returncode == 2 and "n_train: 40 -> 50" in r.stderr and "--name" in r.stderr
 
 
@@ -99,29 +95,33 @@ def test_files_in_the_official_format_and_treebanks(run, here, tmp_path):
     folder, _, _ = run
     from kd_nb.grammar import make_task
     table = make_task("Tense", (60, 20, 20))
-    (tmp_path / "past_present.txt").write_text(
+    (tmp_path/"past_present.txt").write_text(
         "".join(f"{r.split}\t{r.label}\t{r.sentence}\n" for r in table.itertuples()))
     r = here("probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "files", "--pooling", "single")
     assert r.returncode == 0, r.stderr
     assert set(pd.read_csv(folder/"probing/files/scores.csv").task) == {"Tense"} and "published scores" not in r.stdout
-    (tmp_path / "past_present.txt").write_text(
-        "".join(
-            f"{split}\t{label}\tit {verb} {i} .\n"
-            for split, n in (("tr", 50_000), ("va", 5_000), ("te", 5_000)) for i in range(n)
-            for label, verb in (("PAST", "sat"), ("PRES", "sits"))))
+    lines = [
+        f"{split}\t{label}\tit {verb} {i} .\n"
+        for split, n in (("tr", 50_000), ("va", 5_000), ("te", 5_000)) for i in range(n)
+        for label, verb in (("PAST", "sat"), ("PRES", "sits"))]
+    (tmp_path/"past_present.txt").write_text("".join(lines))
     r = here(
         "probe", "runs/r", "--suite", tmp_path, "--models", "bilstm", "--name", "official", "--n-train", "60",
         "--n-eval", "20")
     assert r.returncode == 0 and "published scores" in r.stdout, r.stderr
     rows = []
     for i in range(120):
-        noun, verb, (tense, t) = (
-            ["cat", "dog", "fox", "cow"][i % 4], ["sat", "ran", "hid", "ate"][i // 4 % 4],
-            [("Past", "VBD"), ("Pres", "VBZ")][i % 2])
+        noun, verb = ["cat", "dog", "fox", "cow"][i % 4], ["sat", "ran", "hid", "ate"][i // 4 % 4]
+        tense, tag = [("Past", "VBD"), ("Pres", "VBZ")][i % 2]
         rows.append(
-            f"1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\t{noun}{i}\t{noun}\tNOUN\tNN\tNumber=Sing\t3\tnsubj\t_\t_\n3\t{verb}{i}\t{verb}\tVERB\t{t}\tTense={tense}|VerbForm=Fin\t0\troot\t_\t_\n4\t.\t.\tPUNCT\t.\t_\t3\tpunct\t_\t_\n\n")
+            "1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n"
+            f"2\t{noun}{i}\t{noun}\tNOUN\tNN\tNumber=Sing\t3\tnsubj\t_\t_\n"
+            f"3\t{verb}{i}\t{verb}\tVERB\t{tag}\tTense={tense}|VerbForm=Fin\t0\troot\t_\t_\n"
+            "4\t.\t.\tPUNCT\t.\t_\t3\tpunct\t_\t_\n\n")
     (tmp_path/"bank.conllu").write_text("".join(rows))
-    r = here("probe", "runs/r", "--suite", tmp_path/"bank.conllu", "--tasks", "Tense,BigramShift", "--models", "bilstm")
+    r = here(
+        "probe", "runs/r", "--suite", tmp_path/"bank.conllu", "--tasks", "Tense,BigramShift", "--models",
+        "bilstm")
     assert r.returncode == 0, r.stderr
     assert set(pd.read_csv(folder/"probing/bank-mean/scores.csv").task) == {"Tense", "BigramShift"}
 
@@ -143,10 +143,10 @@ def test_own_sentences_through_a_spacy_pipeline(run, here, tmp_path):
     nlp.add_pipe("attribute_ruler")
     nlp.add_pipe("the_third_word_is_the_verb", name="parser")
     nlp.to_disk(tmp_path/"pipeline")
-    (tmp_path / "mine.txt").write_text(
-        "\n".join(
-            f"The {noun} {chr(97 + i)}alk{ending} ." for i in range(26) for noun in ("cat", "dog", "fox")
-            for ending in ("ed", "s")))
+    sentences = [
+        f"The {noun} {chr(97 + i)}alk{ending} ." for i in range(26) for noun in ("cat", "dog", "fox")
+        for ending in ("ed", "s")]
+    (tmp_path/"mine.txt").write_text("\n".join(sentences))
     args = "probe", "runs/r", "--suite", tmp_path/"mine.txt", "--models", "bilstm"
     r = here(*args)
     assert r.returncode == 2 and "--spacy en_core_web_sm" in r.stderr
@@ -192,7 +192,8 @@ def test_bad_option(args, words, here):
 
 
 def test_order_of_rows_and_size_of_batches_do_not_matter(run, tmp_path):
-    "On the models of a real run: encodings in another order are the same encodings, and a property of a layer is found in them."
+    """On the models of a real run: encodings in another order are the same encodings, and a property of a
+    layer is found in them."""
     from kd_nb.encodings import POOLINGS, encode
     from kd_nb.grammar import make_task
     from kd_nb.probe import chosen, probe
@@ -201,38 +202,42 @@ def test_order_of_rows_and_size_of_batches_do_not_matter(run, tmp_path):
     folder, _, _ = run
     sentences = make_task("Length", (160, 20, 80)).sentence.tolist()
     order = np.random.default_rng(1).permutation(len(sentences))
-    for name, model in {
-        "teacher": load_teacher(folder / "teacher"),
-        **{s: load_student(folder / "students" / s) for s in ("bilstm", "bert")}}.items():
+    mixed = [sentences[i] for i in order]
+    models = {"teacher": load_teacher(folder/"teacher")}
+    models |= {s: load_student(folder/"students"/s) for s in ("bilstm", "bert")}
+    for name, model in models.items():
         for pooling in POOLINGS:
             here = encode(model, sentences, tmp_path/f"{name}-{pooling}", pooling, batch_size=32)
-            there = encode(model, [sentences[i] for i in order], tmp_path/f"{name}-{pooling}-2", pooling, batch_size=5)
+            there = encode(model, mixed, tmp_path/f"{name}-{pooling}-2", pooling, batch_size=5)
             for a, b in zip(here, there):
-                assert np.allclose(a[order].astype(float), b, rtol=2e-3, atol=2e-3)  # a step of half precision
-        if name != "teacher":
-            continue  # the layers of students that have hardly learnt are nearly the same for all sentences
+                # alike to a step of half precision
+                assert np.allclose(a[order].astype(float), b, rtol=2e-3, atol=2e-3)
+        # the layers of students that have hardly learnt are nearly the same for all sentences
+        if name != "teacher": continue
         x = here[-1].astype(float)
-        along = (
-            x @ np.linalg.svd(x - x.mean(0))[2][0])  # its main direction: a property that a layer surely has, probed where the rows came in another order
-        table = pd.DataFrame(
-            {"split": np.repeat(["tr", "va", "te"], [160, 20, 80]), "label": (along > np.median(along))[order]})
+        # its main direction: a property that a layer surely has, probed where the rows came in another order
+        along = x @ np.linalg.svd(x - x.mean(0))[2][0]
+        split = np.repeat(["tr", "va", "te"], [160, 20, 80])
+        table = pd.DataFrame({"split": split, "label": (along > np.median(along))[order]})
         best = chosen(probe(there[-1:], table))
         assert max(best.acc[0], best.logreg[0]) > 70  # rows out of step: 50
 
 
 def test_published_scores_say_what_the_study_says(real_data):
-    "The study's files, read and chosen by our functions: where tasks peak, what SST-2 costs, and that LSTM rows are at chance on word content."
+    """The study's files, read and chosen by our functions: where tasks peak, what SST-2 costs, and that LSTM
+    rows are at chance on word content."""
     from kd_nb.probe import chosen
     from kd_nb.probing import peaks, read_published
     if not (real_data/"thesis-probing").is_dir(): pytest.skip("KD_NB_DATA has no folder thesis-probing")
-    scores = chosen(read_published(real_data/"thesis-probing"), ["kind", "tuned", "model", "pooling", "layer", "task"])
+    columns = ["kind", "tuned", "model", "pooling", "layer", "task"]
+    scores = chosen(read_published(real_data/"thesis-probing"), columns)
     assert len(scores) == 115 * 10
     pre = scores.query("kind == 'teacher' and tuned == 'pretrained' and pooling == 'avg'")
     assert peaks(pre)["best layer"].to_dict() == {
         "Length": 0, "WordContent": 0, "Depth": 12, "TopConstituents": 12, "BigramShift": 18, "Tense": 18,
         "SubjNumber": 12, "ObjNumber": 12, "OddManOut": 18, "CoordinationInversion": 18}
-    last = scores.query("kind == 'teacher' and layer == 24 and pooling == 'avg'").pivot(
-        index="task", columns="tuned", values="acc")
+    last = scores.query("kind == 'teacher' and layer == 24 and pooling == 'avg'")
+    last = last.pivot(index="task", columns="tuned", values="acc")
     lost = last["pretrained"] - last["SST-2"]
     assert lost.idxmax() == "TopConstituents" and (lost > 15).all() and round(lost["WordContent"], 1) == 55.7
     lstm = scores[scores.model.str.startswith("LSTM") & (scores.task == "WordContent")]

@@ -1,4 +1,5 @@
-"""Promise: a run's report is one file that opens without a network, in a real browser: it sorts, searches and answers questions; a sentence stays a text."""
+"""Promise: a run's report is one file that opens without a network, in a real browser: it sorts, searches and
+answers questions; a sentence stays a text."""
 import os, re, shutil, subprocess
 
 import pandas as pd, pytest
@@ -14,13 +15,13 @@ def run(tmp_path_factory):
     from conftest import COMMAND
     from kd_nb.data import load_task
     tmp, task = tmp_path_factory.mktemp("report"), load_task("mini-sentiment")
-    tables = {
-        split: task.splits[split].to_pandas()
-        .assign(label=lambda d: d.label.map(lambda k: task.labels[k]))[["sentence", "label"]]
-        for split in ("train", "dev")}
+    tables = {}
+    for split in ("train", "dev"):
+        table = task.splits[split].to_pandas()
+        tables[split] = table.assign(label=table.label.map(lambda k: task.labels[k]))[["sentence", "label"]]
     tables["train"].sample(300, random_state=0).to_csv(tmp/"train.csv", index=False)
-    pd.concat([tables["dev"].head(60), pd.DataFrame({"sentence": [NASTY], "label": ["positive"]})]).to_csv(
-        tmp / "dev.csv", index=False)
+    nasty = pd.DataFrame({"sentence": [NASTY], "label": ["positive"]})
+    pd.concat([tables["dev"].head(60), nasty]).to_csv(tmp/"dev.csv", index=False)
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp/"cache")}
     for args in (
         ["run", "--data", "train.csv", "--dev", "dev.csv", "--name", "r", *FAST], ["errors", "runs/r"],
@@ -56,17 +57,30 @@ def screen(opened):
 
 
 def predictions(run):
-    return {m: pd.read_parquet(run / f"predictions/{m}-dev.parquet") for m in ("teacher", "bilstm", "bilstm-hard")}
+    models = ("teacher", "bilstm", "bilstm-hard")
+    return {m: pd.read_parquet(run/f"predictions/{m}-dev.parquet") for m in models}
+
+
 def rows(browser):
     return browser.execute_script(
-        "return [...document.querySelectorAll('#predictions-dev tbody tr:not(:has(td.why, td.dt-empty))')].map(tr => [...tr.cells].map(td => td.textContent))")
-def count(browser): return int(re.search(r"of ([\d,]+) entr", browser.find_element("css selector", ".dt-info").text)[1])
+        "return [...document.querySelectorAll('#predictions-dev tbody tr:not(:has(td.why, td.dt-empty))')]"
+        ".map(tr => [...tr.cells].map(td => td.textContent))")
+
+
+def count(browser):
+    said = browser.find_element("css selector", ".dt-info").text
+    return int(re.search(r"of ([\d,]+) entr", said)[1])
+
+
 def headings(browser):
     return browser.execute_script(
         "return [...document.querySelectorAll('#predictions-dev thead th')].map(th => th.textContent)")
+
+
 def search(browser, text):
     browser.execute_script(
-        "const box = document.querySelector('.dt-search input'); box.value = arguments[0]; box.dispatchEvent(new Event('input', {bubbles: true}))",
+        "const box = document.querySelector('.dt-search input'); box.value = arguments[0]; "
+        "box.dispatchEvent(new Event('input', {bubbles: true}))",
         text)
 
 
@@ -88,7 +102,8 @@ def open_all(browser):
 def test_opens_without_errors_and_has_all_sections(opened):
     assert [e for e in opened.get_log("browser") if e["level"] == "SEVERE"] == []
     assert opened.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0)")
-    assert opened.execute_script("return [...document.querySelectorAll('h2')].map(h => h.textContent)") == [
+    titles = opened.execute_script("return [...document.querySelectorAll('h2')].map(h => h.textContent)")
+    assert titles == [
         "Results", "What was run", "Learning", "Agreement with the teacher", "Classes",
         "Mistakes and confidence", "Predictions"]
 
@@ -98,12 +113,11 @@ def test_fetches_nothing(opened, run):
     asked = opened.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [a for a in asked if not a.startswith(("blob:", "data:"))] == []
     parts = opened.execute_script(
-        "return [...document.querySelectorAll('[src],link[href],object[data],use[href]')].map(e => e.getAttribute('src') || e.getAttribute('href') || e.getAttribute('data'))")
+        "return [...document.querySelectorAll('[src],link[href],object[data],use[href]')]"
+        ".map(e => e.getAttribute('src') || e.getAttribute('href') || e.getAttribute('data'))")
     assert parts and [p for p in parts if not p.startswith("data:")] == []
-    assert not re.findall(
-        r"""@import|url\(\s*["']?(?:https?:)?//""",
-        "".join(re.findall("<style>(.*?)</style>", (run / "report.html").read_text(), re.S)),
-    )
+    styles = "".join(re.findall("<style>(.*?)</style>", (run/"report.html").read_text(), re.S))
+    assert not re.findall(r"""@import|url\(\s*["']?(?:https?:)?//""", styles)
 
 
 def test_every_figure_has_a_caption(opened):
@@ -118,14 +132,14 @@ def test_every_figure_has_a_caption(opened):
 def test_sorts(opened, run):
     from selenium.webdriver.support.ui import WebDriverWait
     table = pd.read_parquet(run/"predictions/bilstm-dev.parquet")
-    header = opened.find_elements("css selector", "#predictions-dev thead th")[
-        headings(opened).index("bilstm: confidence")]
+    at = headings(opened).index("bilstm: confidence")
+    header = opened.find_elements("css selector", "#predictions-dev thead th")[at]
     for ascending in (True, False):
         header.click()
-        WebDriverWait(opened, 10).until(
-            lambda b: header.get_attribute("aria-sort") == ("ascending" if ascending else "descending"))
-        assert [r[1] for r in rows(opened)] == table.sort_values(
-            "confidence", ascending=ascending, kind="stable").sentence.head(10).tolist()
+        order = "ascending" if ascending else "descending"
+        WebDriverWait(opened, 10).until(lambda b: header.get_attribute("aria-sort") == order)
+        expected = table.sort_values("confidence", ascending=ascending, kind="stable").sentence.head(10)
+        assert [r[1] for r in rows(opened)] == expected.tolist()
 
 
 @pytest.mark.parametrize("text", ["film", "7", "no such words"])
@@ -137,8 +151,8 @@ def test_searches(opened, run, text):
     expected = seen.str.contains(text, case=False)
     search(opened, text)
     page_length(opened, 100)
-    assert [r[1] for r in rows(opened)] == tables["teacher"].sentence[expected].tolist() and count(
-        opened) == expected.sum()
+    assert [r[1] for r in rows(opened)] == tables["teacher"].sentence[expected].tolist()
+    assert count(opened) == expected.sum()
     assert expected.any() == (text != "no such words")
 
 
@@ -168,15 +182,15 @@ def test_answers_all_questions(opened, run):
     expected = answers(run)
     options = opened.execute_script(
         "return [...document.querySelectorAll('#predictions-dev-questions option')].map(o => o.textContent)")
-    assert options == ["all 61 sentences"] + [
-        o for o in options if any(o == f"{q} ({len(found)})" for q, found in expected.items())]
+    counted = {f"{question} ({len(found)})" for question, found in expected.items()}
+    assert options == ["all 61 sentences"] + [o for o in options if o in counted]
     assert len(options) == 1 + len(expected) == 1 + 3 * 4 + 4 + 2
     page_length(opened, 100)
     for question, found in expected.items():
         ask(opened, question)
         assert [r[1] for r in rows(opened)] == found, question
-    assert (
-        sum(map(len, expected.values())) > 3 * 61 * 2)  # each sentence is a hit or a mistake of each model, in two orders; and some more
+    # each sentence is a hit or a mistake of each model, in two orders; and some more
+    assert sum(map(len, expected.values())) > 3 * 61 * 2
     ask(opened, "all")
     assert count(opened) == 61 and [r[1] for r in rows(opened)] == predictions(run)["teacher"].sentence.tolist()
 
@@ -187,9 +201,8 @@ def test_says_why(opened):
     sentence = row.find_elements("tag name", "td")[1].text
     row.click()
     why = opened.find_element("css selector", "#predictions-dev td.why")
-    assert (
-        why.text.count(":") >= 2 and "teacher" in why.text
-        and len(why.find_elements("css selector", ".saliency")) == 2)
+    assert why.text.count(":") >= 2 and "teacher" in why.text
+    assert len(why.find_elements("css selector", ".saliency")) == 2
     assert why.find_element("css selector", ".saliency").text.split() == sentence.split()
     row.click()
     assert not opened.find_elements("css selector", "#predictions-dev td.why")
@@ -204,16 +217,19 @@ def test_a_sentence_stays_a_text(opened):
 
 
 def test_reads_on_a_phone(opened, screen):
-    "Nothing is wider than the screen but tables, which scroll by themselves under captions that stay; what a row opens wraps."
+    "Only tables are wider than the screen, and scroll by themselves under captions that stay; reasons wrap."
     screen(390)
     page_length(opened, 100)
     open_all(opened)
     assert opened.execute_script("return document.documentElement.scrollWidth") <= 390
     edges = opened.execute_script(
-        "return [...document.querySelectorAll('figcaption, .reason, .reason span, .dt-search, .question select')].map(e => e.getBoundingClientRect().right)")
+        "const parts = 'figcaption, .reason, .reason span, .dt-search, .question select'; "
+        "return [...document.querySelectorAll(parts)].map(e => e.getBoundingClientRect().right)")
     assert len(edges) > 100 and max(edges) <= 390
+    # more than a line
     assert opened.execute_script(
-        "return [...document.querySelectorAll('.reason')].some(e => e.querySelector('div').getClientRects()[0].height > 60)")  # more than a line
+        "return [...document.querySelectorAll('.reason')]"
+        ".some(e => e.querySelector('div').getClientRects()[0].height > 60)")
     assert opened.execute_script(
         "return [...document.querySelectorAll('figcaption')].every(c => !c.closest('.scroll'))")
 
@@ -225,10 +241,13 @@ def test_prints_all_columns(opened, screen, width):
     screen(width, "print")
     opened.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
     edges = opened.execute_script(
-        "return [...document.querySelectorAll('table')].map(t => [t.getBoundingClientRect().right, ...[...t.rows].map(r => r.cells[r.cells.length - 1].getBoundingClientRect().right)])")
+        "const right = e => e.getBoundingClientRect().right; "
+        "return [...document.querySelectorAll('table')]"
+        ".map(t => [right(t), ...[...t.rows].map(r => right(r.cells[r.cells.length - 1]))])")
     assert len(edges) > 8 and max(max(e) for e in edges) <= width + 0.5
     shown = opened.execute_script(
-        "return [...document.querySelectorAll('nav, .hint, .question, .explorer select, .explorer input')].filter(e => e.checkVisibility()).length")
+        "return [...document.querySelectorAll('nav, .hint, .question, .explorer select, .explorer input')]"
+        ".filter(e => e.checkVisibility()).length")
     assert shown == 0
 
 
@@ -238,7 +257,8 @@ def test_last_columns_are_in_the_pdf(opened, tmp_path):
     pdf = opened.execute_cdp_cmd("Page.printToPDF", dict(preferCSSPageSize=True))["data"]
     (tmp_path/"report.pdf").write_bytes(base64.b64decode(pdf))
     text = subprocess.run(
-        ["pdftotext", "-layout", tmp_path / "report.pdf", "-"], text=True, capture_output=True, check=True).stdout
+        ["pdftotext", "-layout", tmp_path/"report.pdf", "-"], text=True, capture_output=True,
+        check=True).stdout
     for words in ("ms, batch 256", "McNemar's p", "p (Spearman)", "sentences", "for example"):
         assert words in text, words
     assert len(re.findall(r"bilstm-hard:", text)) >= 3  # precision, recall; the last column of the predictions

@@ -1,4 +1,5 @@
-"""Promise: a run folder belongs to one process at a time, and a run finds its data from any folder, or says plainly that they moved, changed or went."""
+"""Promise: a run folder belongs to one process at a time, and a run finds its data from any folder, or says
+plainly that they moved, changed or went."""
 import os, signal, subprocess
 
 import pandas as pd, pytest
@@ -61,9 +62,8 @@ def test_data_that_moved_changed_or_went(mine, kd_nb, tmp_path):
 
     (tmp_path/"data").rename(tmp_path/"moved")
     gone = call("errors", "../runs/mine")
-    assert (
-        gone.returncode == 2 and "train.csv is gone" in gone.stderr and "--data" in gone.stderr
-        and gone.stderr.count("\n") == 1)
+    assert gone.returncode == 2 and gone.stderr.count("\n") == 1
+    assert "train.csv is gone" in gone.stderr and "--data" in gone.stderr
     assert call("errors", "../runs/mine", "--data", "../moved/train.csv").returncode == 0
     assert read_json(mine/"config.json")["dev"] == str(tmp_path/"moved/dev.csv")  # it lay beside the other
     assert call("errors", "../runs/mine").returncode == 0  # the new place is remembered
@@ -74,8 +74,8 @@ def test_data_that_moved_changed_or_went(mine, kd_nb, tmp_path):
         ["errors", "../runs/mine"], ["speed", "../runs/mine"], ["tune", "../runs/mine"],
         ["tune", "../runs/mine", "--data", "../moved/train.csv"]):
         changed = call(*args)
-        assert changed.returncode == 2 and "have changed" in changed.stderr and changed.stderr.count("\n") == 1, (
-            changed.stderr)
+        assert changed.returncode == 2 and "have changed" in changed.stderr, changed.stderr
+        assert changed.stderr.count("\n") == 1, changed.stderr
     task = call("errors", "../runs/mine", "--data", "../moved/nothing.csv")
     assert task.returncode == 2 and "nothing.csv is gone" in task.stderr
 

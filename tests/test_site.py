@@ -1,5 +1,6 @@
-"""Promise: the site is whole as far as it can be told without quarto: nbdev's part of the work is done in a copy of the tree, and what it
-leaves in `_proc`, which quarto would render, has its links, anchors, images, citations, captions and references in order."""
+"""Promise: the site is whole as far as it can be told without quarto: nbdev's part of the work is done in a
+copy of the tree, and what it leaves in `_proc`, which quarto would render, has its links, anchors, images,
+citations, captions and references in order."""
 import json, os, re, subprocess, sys
 from collections import Counter
 from pathlib import Path
@@ -12,8 +13,8 @@ nbs = root/"nbs"
 pages = {p.name: nbformat.read(p, 4) for p in sorted(nbs.glob("*.ipynb"))}
 quarto = yaml.safe_load((root/"_quarto.yml").read_text())
 
-# What `nbdev_docs` does before quarto comes in (nbdev.quarto._pre_docs), but that it would install quarto. It stops at the first
-# notebook that fails; here all are tried, and those that failed are named.
+# What `nbdev_docs` does before quarto comes in (nbdev.quarto._pre_docs), but that it would install quarto.
+# It stops at the first notebook that fails; here all are tried, and those that failed are named.
 PROC = r'''
 import json, sys, warnings
 import nbdev.doclinks, nbdev.serve
@@ -35,7 +36,7 @@ with open(sys.argv[1], "w") as f: json.dump(failed, f)
 
 @pytest.fixture(scope="session")
 def proc(tmp_path_factory):
-    "`_proc` of a copy of the work tree, uncommitted work included, and the notebooks that failed: name -> what went wrong."
+    "`_proc` of a copy of the work tree, uncommitted work too; and the notebooks that failed: name -> why."
     base = tmp_path_factory.getbasetemp()
     tmp = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)/"site"  # one for all of xdist's workers
     with FileLock(f"{tmp}.lock"):
@@ -51,7 +52,8 @@ def make_proc(tmp):
     for f in filter(None, files.split("\0")):
         if not (root/f).exists(): continue
         (tree/f).parent.mkdir(parents=True, exist_ok=True)
-        (tree/f).symlink_to("../_quarto.yml") if (root/f).is_symlink() else (tree/f).write_bytes((root/f).read_bytes())
+        if (root/f).is_symlink(): (tree/f).symlink_to("../_quarto.yml")
+        else: (tree/f).write_bytes((root/f).read_bytes())
     r = subprocess.run([sys.executable, "-c", PROC, tmp/"failed.json"], cwd=tree, capture_output=True, text=True)
     assert r.returncode == 0, r.stderr[-3000:]
 
@@ -59,12 +61,13 @@ def make_proc(tmp):
 @pytest.fixture(scope="module")
 def made(proc):
     "What is in `_proc`: the page's name -> the notebook."
-    return {
-        p.name: nbformat.v4.reads(p.read_text(encoding="utf-8")) for p in sorted(proc[0].glob("*.ipynb"))}  # not validated, as nbdev adds a key of its own
+    found = sorted(proc[0].glob("*.ipynb"))
+    # not validated, as nbdev adds a key of its own
+    return {p.name: nbformat.v4.reads(p.read_text(encoding="utf-8")) for p in found}
 
 
 def markdown(nb):
-    "What a page says, in Markdown: its prose, and outputs that are Markdown (nbdev's documentation among them). No code blocks."
+    "What a page says, without code blocks: its prose, and outputs in Markdown (nbdev's documentation, ...)."
     cells = [c.source for c in nb.cells if c.cell_type == "markdown"]
     cells += [
         o.data["text/markdown"] for c in nb.cells if c.cell_type == "code" for o in c.outputs
@@ -89,9 +92,9 @@ def anchors(nb):
 
 def labels(nb):
     "What `@fig-...` and `@tbl-...` can refer to on this page."
-    return re.findall(r"\{#((?:fig|tbl)-[\w-]+)", markdown(nb)) + [
-        d["label"] for c in nb.cells if c.cell_type == "code" for d in [directives(c)]
-        if d.get("label", "")[:4] in ("fig-", "tbl-")]
+    found = re.findall(r"\{#((?:fig|tbl)-[\w-]+)", markdown(nb))
+    told = [directives(c).get("label", "") for c in nb.cells if c.cell_type == "code"]
+    return found + [label for label in told if label[:4] in ("fig-", "tbl-")]
 
 
 def in_sidebar(contents):
@@ -105,9 +108,9 @@ def test_every_page_is_in_the_sidebar_once():
 
 def test_nbdev_makes_every_page(proc):
     assert not proc[1]
-    assert {p.name for p in proc[0].glob("*.ipynb")} == set(pages) and all(
-        (proc[0] / f).exists()
-        for f in ("_quarto.yml", "nbdev.yml", quarto["bibliography"], quarto["format"]["html"]["css"]))
+    assert {p.name for p in proc[0].glob("*.ipynb")} == set(pages)
+    files = ("_quarto.yml", "nbdev.yml", quarto["bibliography"], quarto["format"]["html"]["css"])
+    assert all((proc[0]/f).exists() for f in files)
 
 
 @pytest.mark.parametrize("name", pages)
@@ -119,8 +122,8 @@ def test_page(name, proc, made):
     assert head.get("title") and head.get("description") and head.get("output-file", "").endswith(".html")
     for word in ("TODO", "TO-DO", "FIXME", "lorem ipsum"): assert word not in "\n".join(c.source for c in nb.cells)
     outputs = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs]
-    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"], (
-        "an error, or a warning on stderr")
+    bad = [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert not bad, "an error, or a warning on stderr"
 
 
 @pytest.mark.parametrize("name", pages)
@@ -155,8 +158,8 @@ def test_citations_figures_and_references(name, made):
         found = directives(cell)
         if found.get("include") == "false" or found.get("output") == "false": continue
         if any(k.startswith("image/") for o in cell.outputs for k in o.get("data", {})):
-            assert found.get("label", "").startswith("fig-") and len(found.get("fig-cap", "")) > 20, (
-                f"a figure without label or caption:\n{cell.source[:300]}")
+            labelled = found.get("label", "").startswith("fig-") and len(found.get("fig-cap", "")) > 20
+            assert labelled, f"a figure without label or caption:\n{cell.source[:300]}"
             assert len(found.get("fig-alt", "")) > 40 and found["fig-alt"] != found["fig-cap"], cell.source[:300]
         if "tbl-cap" in found: assert found.get("label", "").startswith("tbl-"), cell.source[:300]
 
@@ -278,24 +281,26 @@ def test_the_reference_lists_every_public_name():
 
 def commands(page):
     "The lines of a page's shell blocks, continued lines joined, comments off."
-    blocks = re.findall(
-        r"^```sh\n(.*?)^```", "\n\n".join(c.source + "\n" for c in page.cells if c.cell_type == "markdown"),
-        flags=re.M | re.S)
-    return [
-        re.sub(r"\s#.*", "", line).strip() for b in blocks for line in b.replace("\\\n", " ").splitlines()
-        if line.strip()]
+    prose = "\n\n".join(c.source + "\n" for c in page.cells if c.cell_type == "markdown")
+    blocks = re.findall(r"^```sh\n(.*?)^```", prose, flags=re.M | re.S)
+    lines = [line for b in blocks for line in b.replace("\\\n", " ").splitlines() if line.strip()]
+    return [re.sub(r"\s#.*", "", line).strip() for line in lines]
 
 
 def test_results_come_from_files_of_named_commands():
     code = [c.source for c in pages["results.ipynb"].cells if c.cell_type == "code"]
-    patterns, tasks, kinds = (
-        re.findall(r"saved/[\w{}-]+\.\w+", "\n".join(code)), ("sara", "sst2", "cola"), ("bilstm", "bert"))
+    patterns = re.findall(r"saved/[\w{}-]+\.\w+", "\n".join(code))
+    tasks, kinds = ("sara", "sst2", "cola"), ("bilstm", "bert")
     read = {p.replace("{t}", t).replace("{s}", s) for p in patterns for t in tasks for s in kinds}
     assert len(read) >= 12 and all((nbs/f).exists() for f in read)
     written = "\n".join(commands(pages["results.ipynb"]))
     for f in read:
-        assert f"nbs/{f}" in written or "tuning-" in f and "benchmarks/tuning.py save" in written, (
-            f"no command on the page writes {f}")
+        known_command = f"nbs/{f}" in written or "tuning-" in f and "studies/tuning.py save" in written
+        assert known_command, f"no command on the page writes {f}"
+    stamps = json.loads((nbs/"saved/stamps.json").read_text())
+    whole = {"commit", "date", "processor", "command", "versions"}
+    for f in (p.name for p in (nbs/"saved").iterdir() if p.name != "stamps.json"):
+        assert set(stamps.get(f, {})) >= whole, f"{f} has no whole stamp"
     for table in [s for s in code if "show(" in s and "#| hide" not in s]:
         assert "#| tbl-cap:" in table and "#| label: tbl-" in table
 
@@ -303,7 +308,7 @@ def test_results_come_from_files_of_named_commands():
 # All in one process, since each of them takes seconds to import torch and the rest.
 HELP = r'''
 import contextlib, io, json, runpy, sys, traceback
-sys.path.insert(0, "benchmarks")
+sys.path[:0] = ["benchmarks", "studies"]
 found = {}
 def ask(name, do):
     out = io.StringIO()
@@ -322,17 +327,18 @@ with open(sys.argv[1], "w") as f: json.dump(found, f)
 '''
 
 
-def test_benchmarks_and_commands_of_the_results_page_are_understood(tmp_path):
-    "Every benchmark explains itself; and what the page calls is there, and knows the options that are quoted."
+def test_scripts_and_commands_of_the_results_page_are_understood(tmp_path):
+    "Benchmarks and studies explain themselves; what the page calls is there, and knows the options quoted."
     called = {}  # script, or kd-nb's command -> options
     for words in map(str.split, commands(pages["results.ipynb"])):
-        if words[0] in ("python", "kd-nb"):
-            called.setdefault(words[1] if words[0] == "python" else " ".join(words[:2]), set()).update(
-                w for w in words if w.startswith("--"))
+        if words[0] not in ("python", "kd-nb"): continue
+        name = words[1] if words[0] == "python" else " ".join(words[:2])
+        called.setdefault(name, set()).update(w for w in words if w.startswith("--"))
     assert len(called) >= 8
-    names = sorted(set(called) | {f"benchmarks/{p.name}" for p in (root/"benchmarks").glob("*.py")})
+    scripts = {f"{p.parent.name}/{p.name}" for kind in ("benchmarks", "studies") for p in (root/kind).glob("*.py")}
+    names = sorted(set(called) | scripts - {"studies/stamp.py"})
     r = subprocess.run(
-        [sys.executable, "-c", HELP, tmp_path / "help.json", *names], cwd=root, capture_output=True, text=True,
+        [sys.executable, "-c", HELP, tmp_path/"help.json", *names], cwd=root, capture_output=True, text=True,
         env={**os.environ, "COLUMNS": "200"})
     assert r.returncode == 0, r.stderr[-2000:]
     helps = json.loads((tmp_path/"help.json").read_text())

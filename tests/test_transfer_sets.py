@@ -16,8 +16,9 @@ PIPELINE = ["-m", "kd_nb"]
 
 
 def environment(tmp_path, name):
-    "A cache of its own, or the second run would find the labels of the first; one thread, since more may round differently."
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path/"cache"/name), "OMP_NUM_THREADS": "1"}
+    "A cache of its own, so that labels are made, not found; one thread, since more may round differently."
+    cache = str(tmp_path/"cache"/name)
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": cache, "OMP_NUM_THREADS": "1"}
 
 
 def label(tmp_path, name, args, launch=(COMMAND,)):
@@ -40,7 +41,8 @@ def same(a, b):
 def killed_when(path, tmp_path, name, args):
     "Starts a run and kills it (SIGKILL: no chance to tidy up) as soon as `path`, a pattern, exists in its folder."
     with subprocess.Popen(
-        [COMMAND, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name), stdout=subprocess.DEVNULL) as p:
+        [COMMAND, *args, "--name", name], cwd=tmp_path, env=environment(tmp_path, name),
+        stdout=subprocess.DEVNULL) as p:
         while not list((tmp_path/"runs"/name).glob(path)):
             assert p.poll() is None, f"ended before {path} was there"
             time.sleep(0.02)
@@ -80,8 +82,8 @@ def test_killed_run_makes_the_same_set(tmp_path):
     r, killed = label(tmp_path, "killed", RULES)
     assert "teacher: done before" in r.stdout
     same(whole, killed)
-    assert len(whole["sentence"]) == 5000 + whole["origin"].count("train") and not list(
-        (tmp_path / "runs/killed").rglob("*.part"))
+    assert len(whole["sentence"]) == 5000 + whole["origin"].count("train")
+    assert not list((tmp_path/"runs/killed").rglob("*.part"))
 
 
 def test_two_processes_make_the_set_of_one(tmp_path, tiny_lm):
@@ -110,7 +112,7 @@ def test_each_process_makes_its_share(tmp_path):
     (tmp_path/"share.py").write_text("""
 import os, pandas as pd
 from pathlib import Path
-from kd_nb.augment import SentenceFilter, generate
+from kd_nb.transfer import SentenceFilter, generate
 def write(chunk, size):
     Path(f"chunk-{chunk}-by-{os.environ['RANK']}").touch()
     return pd.DataFrame({"sentence": [f"{chunk} {i}" for i in range(size)]})
@@ -127,15 +129,15 @@ Path(f"made-by-{os.environ['RANK']}").write_text("\\n".join(made["sentence"]))
     assert len((tmp_path/"made-by-0").read_text().splitlines()) == 400
 
 
-def test_run_with_augmentation(kd_nb, tmp_path):
+def test_run_with_augmentation(here, tmp_path):
     (tmp_path/"own.txt").write_text("where is my invoice\n\nhow do i pay\n")
     args = [
         "--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1",
         "--epochs", "1", "--width", "1/16", "--augment", "rules", "--n-augment", "300", "--unlabelled",
         "own.txt", "--name", "r"]
-    made = kd_nb("augment", *args)
+    made = here("augment", *args)
     assert made.returncode == 0 and "stands in train" in made.stdout and "kept" in made.stdout, made.stderr
-    r = kd_nb("run", *args)
+    r = here("run", *args)
     assert r.returncode == 0 and "augment: done before" in r.stdout, r.stderr
     origins = rows(tmp_path, "r")["origin"]
     assert {o: origins.count(o) for o in set(origins)} == {
@@ -143,12 +145,13 @@ def test_run_with_augmentation(kd_nb, tmp_path):
     page = (tmp_path/"runs/r/report.html").read_text()
     for word in ("New sentences", "stands in train", '<img alt="sentences"', '<img alt="labels"'): assert word in page
     assert (tmp_path/"runs/r/figures/labels.png").exists() and not (tmp_path/"runs/r/.work").exists()
-    changed = (tmp_path/"own.txt").write_text("something else\n") and kd_nb("run", *args)
+    (tmp_path/"own.txt").write_text("something else\n")
+    changed = here("run", *args)
     assert changed.returncode == 2 and "unlabelled_digest" in changed.stderr
 
 
-def test_masked_language_model_of_the_teacher(kd_nb, tmp_path):
-    "A teacher with a head for masked words (tiny, of random weights) replaces words; what is made goes to the same teacher's labels."
+def test_masked_language_model_of_the_teacher(here, tmp_path):
+    "A teacher with a head for masked words (tiny, random weights) replaces words, and labels what is made."
     import torch
     from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
     from kd_nb.pretrained import packaged_folder
@@ -156,32 +159,32 @@ def test_masked_language_model_of_the_teacher(kd_nb, tmp_path):
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
-    BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
-    tokenizer.save_pretrained(tmp_path / "bert")
-    r = kd_nb(
+    BertForMaskedLM(config).save_pretrained(tmp_path/"bert")
+    tokenizer.save_pretrained(tmp_path/"bert")
+    r = here(
         "label", "--task", "mini-intents", "--max-train", "200", "--teacher", "bert", "--teacher-epochs", "1",
         "--augment", "mlm", "--n-augment", "150", "--name", "m")
     assert r.returncode == 0, r.stderr
     assert rows(tmp_path, "m")["origin"].count("mlm") == 150
 
 
-def test_own_sentences_that_are_all_known(kd_nb, tmp_path):
+def test_own_sentences_that_are_all_known(here, tmp_path):
     from kd_nb.data import load_task
     (tmp_path/"own.txt").write_text("\n".join(load_task("mini-intents").splits["dev"]["sentence"][:5]) + "\n")
-    r = kd_nb("run", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o")
+    r = here("run", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o")
     assert r.returncode == 2 and "stands in dev" in r.stderr and "epoch" not in r.stdout
     (tmp_path/"own.txt").write_text("a sentence that nobody has written yet\n")
-    assert (
-        kd_nb(
-            "augment", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o").returncode
-        == 0)
+    r = here(
+        "augment", "--task", "mini-intents", "--teacher", "minilm", "--unlabelled", "own.txt", "--name", "o")
+    assert r.returncode == 0
 
 
-def test_nothing_of_dev_enters_on_real_data(kd_nb, tmp_path, real_data):
-    from kd_nb.augment import same_key
+def test_nothing_of_dev_enters_on_real_data(here, tmp_path, real_data):
     from kd_nb.data import load_task
-    r = kd_nb("augment", "--task", "sara", "--augment", "rules", "--n-augment", "3000", "--name", "s")
+    from kd_nb.transfer import same_key
+    r = here("augment", "--task", "sara", "--augment", "rules", "--n-augment", "3000", "--name", "s")
     assert r.returncode == 0, r.stderr
     made = {same_key(s) for s in load_from_disk(tmp_path/"runs/s/augment")["sentence"]}
     task = load_task("sara")
-    assert len(made) == 3000 and not made & {same_key(s) for split in task.splits.values() for s in split["sentence"]}
+    known = {same_key(s) for split in task.splits.values() for s in split["sentence"]}
+    assert len(made) == 3000 and not made & known

