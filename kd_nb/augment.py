@@ -341,6 +341,7 @@ def write_with_lm(
 # %% ../nbs/11_augment.ipynb #ways-02
 def write_by_rules(sentences: list[str], select: list[str], config: dict, work: Path) -> Callable:
     "The rules of Tang et al. 2019; a masked word becomes the teacher's mask token."
+    with extra("augment"): import textblob  # noqa: F401, asked for before a teacher is loaded
     tokenizer = _tokenizer_of(config["teacher"])
     return rules_writer(sentences, config["seed"], tokenizer.mask_token or tokenizer.unk_token or "_")
 
@@ -361,12 +362,13 @@ def lm_defaults(
 class Augmentation:
     "A way to make new sentences."
     writer: Callable  # see `write_with_lm`
+    about: str        # what it is, for `--help`
     defaults: Callable = lambda lm: {}  # see `lm_defaults`
 
 AUGMENTS = {
-    "lm": Augmentation(write_with_lm, lm_defaults),
-    "rules": Augmentation(write_by_rules),
-    "mlm": Augmentation(write_with_mlm),
+    "lm": Augmentation(write_with_lm, "a language model, fine-tuned", lm_defaults),
+    "rules": Augmentation(write_by_rules, "words masked, exchanged, cut"),
+    "mlm": Augmentation(write_with_mlm, "a masked language model"),
 }
 
 # %% ../nbs/11_augment.ipynb #cell-064

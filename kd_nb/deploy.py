@@ -132,6 +132,7 @@ def export_run(
     forms: list[str],  # of "onnx" and "int8"
 ) -> pd.DataFrame:  # a row a form
     "Export every distilled student of a run into `export/<student>-<form>/`, and compare it with what it came from."
+    with extra("deploy"): import onnx, onnxscript  # noqa: F401, asked for before a student is loaded
     metrics, sentences, rows = run.metrics, run.transfer["sentence"][:], []
     for ref in run.distilled:
         table = run.prediction(ref, "dev")

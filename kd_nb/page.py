@@ -81,20 +81,15 @@ _PRINT = """
 @page{size:landscape;margin:10mm}
 body{max-width:none;padding:0;font-size:10pt}h2,h3,p,figcaption{break-after:avoid}
 img,tr{break-inside:avoid}img{max-height:170mm}
-nav,.hint,.question,.explorer .dt-search,.explorer .dt-length,.explorer .dt-paging{display:none!important}
-.scroll,.explorer .dt-layout-table>div{overflow:visible!important;container-type:normal!important}
+nav{display:none!important}
+.scroll{overflow:visible!important}
 table{width:auto!important;max-width:100%!important;font-size:7pt!important}table col{width:auto!important}
 table td,table th{white-space:normal!important;overflow-wrap:anywhere;min-width:4em!important}
 table td,table th{padding:.15em .6em .15em 0!important}
 table th{overflow-wrap:normal}table td.n,table td.dt-type-numeric{overflow-wrap:normal;min-width:0!important}
-.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:8em!important}
-.explorer .sentence{min-width:12em!important}
-.explorer .reason{position:static;max-width:none}.dt-column-order{display:none}
 }
 @media print and (max-width:800px){
 table{font-size:6pt!important}table th{overflow-wrap:anywhere}
-.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:5em!important}
-.explorer .sentence{min-width:8em!important}
 }
 """
 _OPENS = ("<script>addEventListener('beforeprint', () => "
@@ -120,14 +115,13 @@ def page(
 class Section:
     "A part of a run's report."
     heading: str
-    command: str    # that makes it, e.g. `speed`
-    files: str      # what that command leaves in a run folder, as a pattern, e.g. `errors/*-classes.csv`
-    # an opened run -> HTML; called where the files are there, and may still find nothing to show
-    html: Callable
+    command: str            # that makes it, e.g. `speed`
+    files: tuple[str, ...]  # what that command leaves in a run folder, as patterns, e.g. `tuning/*/steps.csv`
+    html: Callable | None   # an opened run -> HTML, perhaps empty; None: it shows within another section
 
     def made(self, run) -> bool:
         "Has its command been there?"
-        return any(run.folder.glob(self.files))
+        return any(any(run.folder.glob(pattern)) for pattern in self.files)
 
 OWNERS = ("results", "speed", "questions", "report", "tuning", "probing")  # modules, in the order of the page
 
@@ -156,12 +150,13 @@ def titled(
 # %% ../nbs/07_page.ipynb #page-write
 def write_report(
     run,  # opened
-):
+) -> list[Section]:  # those that are there
     "All that a run has so far on one page that needs no network, into `report.html`."
     lead = f"<p>{escape(run.about)}</p>" + ("" if run.finished else "<p><b>This run is not finished.</b></p>")
-    made = {s.heading: s.html(run) for s in sections() if s.made(run)}
-    content = page(run.folder.resolve().name, lead, made)
+    made = {s: s.html(run) if s.html else "" for s in sections() if s.made(run)}
+    content = page(run.folder.resolve().name, lead, {s.heading: html for s, html in made.items()})
     with atomic(run/"report.html") as part: part.write_text(content, encoding="utf-8")
+    return [s for s, html in made.items() if html or not s.html]
 
 # %% ../nbs/07_page.ipynb #page-pub
 def publish(
@@ -170,11 +165,11 @@ def publish(
     figures: dict[str, Callable],  # name in `figures/` -> draws it, see `save_figure`
     tables: dict[str, pd.DataFrame],  # title -> what to print
 ):
-    "Write what a command found, draw its figures, make the report anew, and show its tables."
+    "Draw what a command found, write its files, make the report anew, and show its tables."
+    for name, draw in figures.items(): save_figure(run/f"figures/{name}.png", draw)
     for name, found in files.items():
         if name.endswith(".json"): write_json(run/name, found)
         else:
             with atomic(run/name) as part: found.to_csv(part, index=False)
-    for name, draw in figures.items(): save_figure(run/f"figures/{name}.png", draw)
     write_report(run)
     for title, table in tables.items(): show(table, title)

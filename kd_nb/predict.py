@@ -8,7 +8,7 @@ __all__ = ['load_any', 'predict']
 # %% ../nbs/33_predict.ipynb #pre-04
 import csv, io, json
 from pathlib import Path
-from .core import KdError, atomic, check_writable, read_lines
+from .core import TABLES, KdError, atomic, check_writable, read_lines
 from .terminal import progress
 
 # %% ../nbs/33_predict.ipynb #pre-07
@@ -26,7 +26,7 @@ def load_any(
 
 def _sentences(file: Path | None, text: str) -> list[str]:
     "From plain text, or from a table, which needs more libraries."
-    if file is None or (file.is_file() and file.suffix not in (".csv", ".tsv", ".jsonl", ".parquet")):
+    if file is None or (file.is_file() and file.suffix not in TABLES):
         return read_lines(file)
     from kd_nb.run import read_sentences
     return read_sentences(file, text)

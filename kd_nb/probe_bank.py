@@ -22,7 +22,7 @@ def _uniform(rng: torch.Generator, fan_in: int, *shape: int) -> Tensor:
 
 # %% ../nbs/91_probe_bank.ipynb #cell-007-b
 class _Weights:
-    "Probes of several layers and settings as one model; every tensor has the layers first."
+    "What a bank holds; every tensor has the layers first."
     def __init__(self,
         n_layers: int, dim: int,  # of the vectors
         n_classes: int,

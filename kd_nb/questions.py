@@ -302,12 +302,12 @@ def _error_captions(split: str, distilled: list[ModelRef]) -> dict[str, str]:
 WHY = "Words behind the answers"  # opens under a sentence in the table of predictions
 SECTIONS = (
     Section(
-        "Classes", "errors", "errors/*-classes.csv",
+        "Classes", "errors", ("errors/*-classes.csv",),
         lambda run: "".join(_about_classes(run, s) for s in SPLITS)),
     Section(
-        "Mistakes and confidence", "errors", "errors/*-confidence.csv",
+        "Mistakes and confidence", "errors", ("errors/*-confidence.csv",),
         lambda run: "".join(_about_errors(run, s) for s in SPLITS)),
-    Section(WHY, "errors", "errors/dev-why.json", lambda run: ""))
+    Section(WHY, "errors", ("errors/dev-why.json",), None))
 
 # %% ../nbs/43_questions.ipynb #cmd-09
 def errors(

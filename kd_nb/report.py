@@ -77,6 +77,18 @@ _LOOK = """
 .explorer .reason{position:sticky;left:.6em;max-width:calc(100vw - 3em);max-width:calc(100cqw - 1.5em);
 white-space:normal;overflow-wrap:anywhere;text-align:left}
 .saliency span{print-color-adjust:exact}
+@media print{
+.explorer .hint,.explorer .question,.explorer .dt-search{display:none!important}
+.explorer .dt-length,.explorer .dt-paging{display:none!important}
+.explorer .dt-layout-table>div{overflow:visible!important;container-type:normal!important}
+.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:8em!important}
+.explorer .sentence{min-width:12em!important}
+.explorer .reason{position:static;max-width:none}.dt-column-order{display:none}
+}
+@media print and (max-width:800px){
+.explorer td:nth-child(n+3):not(.dt-type-numeric){min-width:5em!important}
+.explorer .sentence{min-width:8em!important}
+}
 """
 
 # %% ../nbs/50_report.ipynb #9eae504c
@@ -181,7 +193,6 @@ def explorer(
 # %% ../nbs/50_report.ipynb #repo-section
 def _about_predictions(run: Run) -> str:
     "HTML: the predictions on dev, and those on test where `kd-nb errors` has been there."
-    if not run.finished: return ""
     asked = [s for s in SPLITS if s == "dev" or (run/f"errors/{s}-why.json").exists()]
     return "".join(_explorer(run, s) for s in asked if list((run/"predictions").glob(f"*-{s}.parquet")))
 
@@ -197,7 +208,7 @@ def _explorer(run: Run, split: str) -> str:
     except MissingPackage as e:
         return f"<p>To search, sort and ask them: {escape(str(e))}, then kd-nb report.</p>"
 
-SECTIONS = (Section("Predictions", "run", "predictions/*-dev.parquet", _about_predictions),)
+SECTIONS = (Section("Predictions", "run", ("metrics.json",), _about_predictions),)
 
 # %% ../nbs/50_report.ipynb #cmd-05-r
 def report(
@@ -212,10 +223,10 @@ def report(
     """
     opened = Run(run)
     draw_figures(opened)
-    write_report(opened)
-    parts = sections()
-    print(f"Open {run/'report.html'} in a browser: " + ", ".join(s.heading for s in parts if s.made(opened)))
+    there = write_report(opened)
+    print(f"Open {run/'report.html'} in a browser: " + ", ".join(s.heading for s in there))
     if not opened.finished: return print("The run is not finished: the `kd-nb run` that made it continues it")
-    for command in dict.fromkeys(s.command for s in parts if s.command != "run"):
-        missing = [s.heading for s in parts if s.command == command and not s.made(opened)]
-        if missing: print(f"kd-nb {command} {run} adds: {', '.join(missing)}")
+    missing = [s for s in sections() if s.command != "run" and s not in there]
+    for command in dict.fromkeys(s.command for s in missing):
+        headings = ", ".join(s.heading for s in missing if s.command == command)
+        print(f"kd-nb {command} {run} adds: {headings}")

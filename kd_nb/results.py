@@ -180,8 +180,8 @@ def _samples(run: Run, n: int = 15) -> pd.DataFrame:
 
 # %% ../nbs/23_results.ipynb #pipe-sections
 SECTIONS = (
-    Section("Results", "run", "metrics.json", _about_results),
-    Section("What was run", "run", "config.json", _about_run),
-    Section("Learning", "run", "figures/learning-*.png", _about_learning),
-    Section("New sentences", "run", "augment/dropped.csv", _about_sentences),
-    Section("Agreement with the teacher", "run", "figures/agreement-*.png", _about_agreement))
+    Section("Results", "run", ("metrics.json",), _about_results),
+    Section("What was run", "run", ("config.json",), _about_run),
+    Section("Learning", "run", ("figures/learning-*.png",), _about_learning),
+    Section("New sentences", "run", ("augment/dropped.csv",), _about_sentences),
+    Section("Agreement with the teacher", "run", ("figures/agreement-*.png",), _about_agreement))

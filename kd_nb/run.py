@@ -15,8 +15,8 @@ from json import JSONDecodeError
 from pathlib import Path
 import pandas as pd
 from datasets import Dataset, load_from_disk
-from .core import Facts, KdError, check_name, open_run, read_json, read_lines, write_json
-from .data import READERS, Task, check_rows, load_file, load_task, read_table, stratified_split
+from .core import TABLES, Facts, KdError, check_name, open_run, read_json, read_lines, write_json
+from .data import Task, check_rows, load_file, load_task, read_table, stratified_split
 from .metrics import Tables, aligned, metric_name, read_predictions, with_interval
 from .page import sections
 from .settings import Settings
@@ -53,7 +53,7 @@ def read_sentences(
     skip_empty: bool = False,  # leave empty ones out, where they are an error else
 ) -> list[str]:         # at least one; raises `KdError` for none
     "The sentences of a file, or of standard input."
-    if file is None or (file.is_file() and file.suffix not in READERS): return read_lines(file, skip_empty)
+    if file is None or (file.is_file() and file.suffix not in TABLES): return read_lines(file, skip_empty)
     df = read_table(file, text, text)[["sentence"]]
     if skip_empty:
         kept = df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))
@@ -253,7 +253,8 @@ class RunModels(RunData):
     def load(self,
         ref: ModelRef,  # neither exported nor a variant
     ) -> SentenceClassifier:
-        "A model of the run."
+        "A model of the run; raises `KdError` for an exported one."
+        if ref.exported: raise KdError(f"{ref} is no PyTorch model: load it with OnnxStudent('{self.home(ref)}')")
         if ref.name == "pretrained":
             return load_teacher(self.config["teacher"], ["-", "+"])  # with a head that nobody trained
         return load_teacher(self.home(ref)) if ref == TEACHER else load_student(self.home(ref))

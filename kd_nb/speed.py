@@ -238,7 +238,7 @@ def _about_speed(run: Run) -> str:
     caption = f"{metric_name(found['metric'])} on dev against time (batch 1, 1 thread) and size; bars: 95 % intervals"
     return table + pictures(run, {"speed": caption})
 
-SECTIONS = (Section("Speed and size", "speed", "speed.json", _about_speed),)
+SECTIONS = (Section("Speed and size", "speed", ("speed.json",), _about_speed),)
 
 # %% ../nbs/32_speed.ipynb #cmd-07
 def speed(

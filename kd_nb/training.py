@@ -302,21 +302,21 @@ def fit(
 ) -> pd.DataFrame:           # a row an epoch: epoch (from 1), loss (mean over batches), score, seconds
     """Train `model` with AdamW (or Adadelta), warm-up, decay and clipping.
     The best epoch is kept, and a killed run continues."""
-    state, keeper = Path(folder)/"state.safetensors", CheckpointCallback(score, folder, label, after_epoch)
+    state, checkpoints = Path(folder)/"state.safetensors", CheckpointCallback(score, folder, label, after_epoch)
     schedule = ParamScheduler({"lr": warmup_linear(lr, warmup_ratio, decay)})
     learn = Learner(DataLoaders(Bar(batches, label), []), model, loss_func=loss, default_cbs=False,
         opt_func=partial(OptimWrapper, **make_optimizer(optimizer, betas), weight_decay=weight_decay),
-        cbs=[TrainEvalCallback(), EpochSeed(seed), schedule, GradientClip(clip), keeper, *cbs])
+        cbs=[TrainEvalCallback(), EpochSeed(seed), schedule, GradientClip(clip), checkpoints, *cbs])
     learn.create_opt()
     if state.exists():
-        keeper.best, keeper.log = load_state(state, model, learn.opt.opt)
-        print(f"{label}: continuing after epoch {len(keeper.log)}", flush=True)
-    try: learn.fit(epochs, lr=lr, start_epoch=len(keeper.log))
+        checkpoints.best, checkpoints.log = load_state(state, model, learn.opt.opt)
+        print(f"{label}: continuing after epoch {len(checkpoints.log)}", flush=True)
+    try: learn.fit(epochs, lr=lr, start_epoch=len(checkpoints.log))
     except KdError as e:  # fastai puts a line of its own before the message
         raise KdError(str(e).split("\n\t", 1)[-1]) from e
-    model.load_state_dict(keeper.best)
+    model.load_state_dict(checkpoints.best)
     model.eval()
-    return pd.DataFrame(keeper.log)
+    return pd.DataFrame(checkpoints.log)
 
 # %% ../nbs/06_training.ipynb #cell-057
 def lr_range(

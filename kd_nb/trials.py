@@ -22,7 +22,7 @@ from .metrics import interval, score
 from .pipeline import train_student
 from .resolve import loss_of, resolve
 from .run import TEACHER, ModelRef, Run, identity
-from .settings import ARCHITECTURE, RECIPE, Settings, as_command
+from .settings import ARCHITECTURE, RECIPE, Settings, command_line
 from .students import STUDENTS
 from .timing import threads
 from .training import SentenceClassifier, count_parameters
@@ -205,4 +205,4 @@ def command_of(
     trial: str,  # its name
 ) -> str:
     "The `kd-nb run` that completes a trial."
-    return as_command(Run(base.home/trial).settings, runs_dir=str(base.home), name=trial)
+    return command_line(Run(base.home/trial).settings, runs_dir=str(base.home), name=trial)

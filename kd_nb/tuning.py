@@ -9,7 +9,7 @@ __all__ = ['SECTIONS', 'tuning_table', 'plot_curves', 'plot_sizes', 'plot_front'
 from html import escape
 from pathlib import Path
 import pandas as pd
-from .core import KdError, check_name, resumable
+from .core import KdError, check_name, extra, resumable
 from .metrics import metric_label, metric_name, with_interval
 from .page import Section, pictures, publish, static
 from .run import Run
@@ -120,7 +120,7 @@ def _about_tuning(run: Run) -> str:
     return lead + "".join(
         f"<h3>{escape(name)}</h3>{static(tuning_table(t))}{pictures(run, figures(name))}" for name, t in found)
 
-SECTIONS = (Section("Choosing a student", "tune", "tuning/*/[sj]*.csv", _about_tuning),)
+SECTIONS = (Section("Choosing a student", "tune", ("tuning/*/steps.csv", "tuning/*/joint.csv"), _about_tuning),)
 
 # %% ../nbs/28_tuning.ipynb #cmd-11
 def _on_selection(base: Base) -> str:
@@ -185,6 +185,8 @@ def tune(
     """
     if trials is not None and steps: raise KdError("--trials searches all parameters at once: leave out --steps")
     if trials is not None and trials < 1: raise KdError(f"--trials must be above 0, not {trials}")
+    if trials:
+        with extra("tune"): import optuna  # noqa: F401, asked for before a teacher is loaded
     opened = Run(run, data)
     kind = student or opened.settings.students[0]
     known = study_steps(kind)

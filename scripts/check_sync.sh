@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Do the notebooks, the modules made from them and README.md agree, and can all lines be read? nbdev has no check mode, so everything is made anew
-# in a copy of the work tree (uncommitted work included) and compared. Nothing here is changed.
+# Do the notebooks, the modules made from them and README.md agree, and can all lines be read? nbdev has no check
+# mode, so everything is made anew in a copy of the work tree (uncommitted work included) and compared. Nothing here
+# is changed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 bin=$root/.venv/bin

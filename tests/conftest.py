@@ -1,5 +1,5 @@
 """What several tests share: the command as a user calls it, and real data where it is at hand."""
-import io, os, shutil, subprocess, sys
+import io, json, os, shutil, subprocess, sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +36,30 @@ def here(tmp_path, monkeypatch, capsys):
         said = capsys.readouterr()
         return SimpleNamespace(returncode=end.value.code or 0, stdout=said.out, stderr=said.err)
     return call
+
+
+SEVERAL = """
+import contextlib, io, json, sys
+from kd_nb.cli import main
+answers = []
+for words in json.loads(sys.argv[1]):
+    sys.argv, out, err, code = ["kd-nb", *words], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try: main()
+        except SystemExit as e: code = e.code or 0
+    answers.append(dict(returncode=code, stdout=out.getvalue(), stderr=err.getvalue()))
+with open("answers.json", "w") as f: json.dump(answers, f)
+"""
+
+
+def after(script, tmp_path, *commands):
+    "Runs a script, then commands of `kd-nb` one after the other, all in one process; what each of them said."
+    (tmp_path/"script.py").write_text(script + SEVERAL)
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    r = subprocess.run([sys.executable, "script.py", words], cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert r.returncode == 0, r.stdout + r.stderr
+    return [SimpleNamespace(**answer) for answer in json.loads((tmp_path/"answers.json").read_text())]
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """Promise: a file of predictions that contradicts itself or others is refused, with file, line and model."""
-import numpy as np, pandas as pd, pytest
+import numpy as np, pytest
 from scipy.special import softmax
 
 from kd_nb.core import KdError

@@ -95,7 +95,7 @@ def test_speed_says_what_it_costs(run):
 
 
 def test_assistant_stands_between(kd_nb, tmp_path):
-    "With an assistant the student's targets are its logits, not the teacher's; the hard twin stays the same."
+    "With an assistant the student's targets are its logits, not the teacher's; the gold-label baseline stays the same."
     from datasets import load_from_disk
     from safetensors.numpy import load_file
     args = [

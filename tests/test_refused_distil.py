@@ -89,11 +89,12 @@ def batch():
     return z, t, torch.tensor([0, -1])
 
 
-@pytest.mark.parametrize("settings, word", [
-    (dict(temperature=0), "--temperature must be above 0"),
-    (dict(alpha=1.5), "--alpha must lie between 0 and 1"), (dict(noise=-1), "--noise must not be negative"),
-    (dict(name="sof"), "did you mean 'soft'?")])
-def test_a_loss_that_makes_no_sense(settings, word): refused(word, make_loss, **settings)
+@pytest.mark.parametrize("settings", [dict(temperature=0), dict(alpha=1.5), dict(noise=-1)])
+def test_a_loss_that_makes_no_sense(settings):
+    with pytest.raises(ValueError, match="no such loss"): make_loss(**settings)
+
+
+def test_an_unknown_loss(): refused("did you mean 'soft'?", make_loss, "sof")
 
 
 def test_a_mix_where_no_sentence_has_a_gold_label(batch):

@@ -3,7 +3,7 @@ What they do answer is what one finds by hand."""
 import re
 from math import comb
 
-import numpy as np, pandas as pd, pytest, torch
+import numpy as np, pytest, torch
 from scipy.special import log_softmax, softmax
 
 from kd_nb.calibration import apply_temperature, brier_score, expected_calibration_error, fit_temperature

@@ -47,5 +47,12 @@ def test_killed_run_ends_with_the_same_weights(kd_nb, tmp_path):
     again = kd_nb(*ARGS, "--name", "whole")
     assert again.returncode == 0 and "epoch" not in again.stdout and time.time() - start < 60
     assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path/"runs/whole").rglob("*") if p.is_file()}
+    # killed after its numbers were written: the report is made, the numbers are not taken anew
+    (tmp_path/"runs/whole/report.html").unlink()
+    (tmp_path/"runs/whole/.work").mkdir()
+    assert kd_nb(*ARGS, "--name", "whole").returncode == 0
+    assert (tmp_path/"runs/whole/report.html").exists() and not (tmp_path/"runs/whole/.work").exists()
+    numbers = tmp_path/"runs/whole/metrics.json"
+    assert numbers.stat().st_mtime_ns == stamps[numbers]
     other = kd_nb(*ARGS, "--name", "whole", "--lr", "0.001", "--seed", "1")
     assert other.returncode == 2 and "lr: None -> 0.001" in other.stderr and "seed: 0 -> 1" in other.stderr

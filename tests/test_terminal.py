@@ -135,7 +135,7 @@ def test_without_a_terminal_the_line_is_the_same(kd_nb):
 @pytest.mark.parametrize("where", ["file", "dumb"])
 def test_lines_where_no_bar_can_move(where, tmp_path):
     "In a file, and on a terminal that only writes on: a line now and then, and at the end one that says what was done."
-    code = "from kd_nb.core import progress\nfor i in progress(range(4), 'work', 'things', every=0): pass"
+    code = "from kd_nb.terminal import progress\nfor i in progress(range(4), 'work', 'things', every=0): pass"
     if where == "file": out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     else: out = in_terminal("env", "TERM=dumb", sys.executable, "-c", code, cwd=tmp_path)[1]
     lines = out.replace("\r", "").splitlines()
@@ -173,7 +173,7 @@ def test_the_example_of_the_readme(demo):
 
 PROGRESS = '''
 import sys, time
-from kd_nb.core import progress
+from kd_nb.terminal import progress
 what = sys.argv[1]
 items = range(dict(one=1, few=3, none=0, many=2000, dies=9, slow=60, markup=3)[what])
 label = "[/] [bold]work" if what == "markup" else "work"

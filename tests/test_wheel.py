@@ -144,6 +144,8 @@ def test_what_is_declared_suffices_to_distil(elsewhere):
     assert "what was kept" in out
     assert "bilstm" in elsewhere("python", "-m", "kd_nb", "info", "runs/tried")
     assert "kd-nb speed runs/tried adds" in elsewhere("kd-nb", "report", "runs/tried")  # a report without any extra
+    page = elsewhere("python", "-c", "print(open('runs/tried/report.html').read())")
+    assert "pip install &#x27;kd_nb[report]&#x27;" in page
 
 
 @pytest.mark.parametrize("extra, command", [
