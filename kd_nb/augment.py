@@ -90,6 +90,7 @@ def lm_recipe(name: str) -> dict:
     "Defaults of fine-tuning: the study's, with a higher learning rate for SmolLM2."
     return dict(lm_epochs=1, lm_lr=3e-4 if name == "smollm2" else 5e-5)
 
+# %% ../nbs/11_augment.ipynb #cell-019-x1
 def fine_tune_lm(
     lm: LanguageModel,     # trained in place
     sentences: list[str],  # of the training part
@@ -317,6 +318,7 @@ def _tokenizer_of(teacher: str):
     "Of a teacher; a mistyped one is found here, before a language model is trained."
     return load_teacher(teacher, ["-", "+"]).hf_tokenizer
 
+# %% ../nbs/11_augment.ipynb #ways-01-x1
 def write_with_lm(
     sentences: list[str],  # of the training part
     select: list[str],     # held-out sentences
@@ -358,6 +360,7 @@ def lm_defaults(
     print(f"language model: {name}: {why}")
     return dict(lm=name, lm_temperature=1., lm_top_p=1.) | lm_recipe(name)
 
+# %% ../nbs/11_augment.ipynb #ways-03-x1
 @dataclass(frozen=True)
 class Augmentation:
     "A way to make new sentences."

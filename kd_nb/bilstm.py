@@ -93,6 +93,7 @@ def _gates(lstm: nn.LSTM, name: str, layer: int) -> np.ndarray:
     both = [getattr(lstm, f"{name}_l{layer}{end}").detach().chunk(4) for end in ("", "_reverse")]
     return torch.stack([torch.cat([i, o, f, g]) for i, f, g, o in both]).numpy()
 
+# %% ../nbs/15_bilstm.ipynb #bil-15-x1
 def _lstm_values(student: BiLSTM) -> dict[str, np.ndarray]:
     "The constants of its graph: the table, and the weights of LSTM layers and head."
     lstm, (first, last) = student.lstm, (student.head[0], student.head[-1])

@@ -33,6 +33,7 @@ def reliability_bins(
     rows = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, "confidence": sure, "accuracy": good})[n > 0]
     return rows.assign(confidence=rows.confidence / rows.n, accuracy=rows.accuracy / rows.n).reset_index(drop=True)
 
+# %% ../nbs/41_calibration.ipynb #cell-008-x1
 def expected_calibration_error(
     table: pd.DataFrame,
     n_bins: int = 10,
@@ -61,6 +62,7 @@ def gold_classes(
             f"{', '.join(map(repr, names))}")
     return gold
 
+# %% ../nbs/41_calibration.ipynb #cell-012-x1
 def _scores(table: pd.DataFrame, labels: Sequence[str]) -> tuple[float, float]:
     "Brier score and negative log-likelihood."
     gold = torch.from_numpy(gold_classes(table, labels))[:, None]
@@ -79,6 +81,7 @@ def brier_score(
     The mean over sentences of the squared distance between the probabilities and the gold class."""
     return _scores(table, labels)[0]
 
+# %% ../nbs/41_calibration.ipynb #3bf76b5a-x1
 def nll(
     table: pd.DataFrame,    # predictions with gold labels
     labels: Sequence[str],  # class names in the order of the logits
@@ -147,6 +150,7 @@ def fit_temperature(
             f"of which {hits(table).sum()} are right")
     return t
 
+# %% ../nbs/41_calibration.ipynb #cell-018-x1
 def apply_temperature(
     table: pd.DataFrame,  # predictions, with or without gold labels
     temperature: float,   # above 0

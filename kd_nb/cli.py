@@ -38,6 +38,7 @@ def _declared(name: str, kind, default, shown) -> inspect.Parameter:
     if get_args(kind): kind = Optional[get_args(kind)[0]]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, shown])
 
+# %% ../nbs/51_cli.ipynb #cli-01-x1
 def _of_settings(settings: type) -> list[inspect.Parameter]:
     "An option for each field of a dataclass."
     def one(f):
@@ -46,6 +47,7 @@ def _of_settings(settings: type) -> list[inspect.Parameter]:
         return _declared(f.name, f.type, f.default, typer.Option(*names, help=known.help, rich_help_panel=known.group))
     return [one(f) for f in fields(settings)]
 
+# %% ../nbs/51_cli.ipynb #cli-01-x2
 def _of_parameter(p: inspect.Parameter, help: str, panel: str | None) -> inspect.Parameter:
     "An argument or an option."
     if p.kind != p.KEYWORD_ONLY: shown = typer.Argument(help=help)
@@ -107,6 +109,7 @@ def _show_version(wanted: bool):
 
 _VERSION = typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and leave")
 
+# %% ../nbs/51_cli.ipynb #cli-03-x1
 @app.callback()
 def _common(version: Annotated[bool, _VERSION] = False): ...
 

@@ -92,6 +92,7 @@ def atomic(
     if path.is_dir(): _remove(path)  # a folder cannot be renamed over one that has files in it
     os.replace(part, path)
 
+# %% ../nbs/01_core.ipynb #cell-011-x1
 def _remove(path):
     "Remove a file or folder if it is there."
     if path.is_dir(): shutil.rmtree(path)
@@ -155,6 +156,7 @@ def begun(folder: Path) -> bool:
     if not made or (folder/"config.json").exists(): return bool(made)
     raise KdError(f"folder '{folder}' holds other things than a run: choose another --name or --runs-dir")
 
+# %% ../nbs/01_core.ipynb #cell-019-b-x1
 def check_writable(folder: Path, option: str = "--runs-dir"):
     "Make `folder` if need be; raise `KdError`, which names `option`, if nothing can be written into it."
     try:
@@ -177,6 +179,7 @@ def file_lock(
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks/name, timeout=wait)
 
+# %% ../nbs/01_core.ipynb #cell-021b-x1
 @contextmanager
 def alone(
     folder: str | Path,
@@ -194,12 +197,14 @@ def pick_device() -> "torch.device":
     import torch
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
+# %% ../nbs/01_core.ipynb #cell-027-x1
 def fast_bf16(device: "torch.device") -> bool:
     "Has this device hardware for bfloat16 that is worth using?"
     import torch
     if device.type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_tile", False))
 
+# %% ../nbs/01_core.ipynb #cell-027-x2
 def autocast(
     device: "torch.device",  # where the model runs
 ) -> "torch.autocast":       # a context manager
@@ -264,6 +269,7 @@ class Facts:
         body = "".join(f"<tr>{r}</tr>" for r in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
+# %% ../nbs/01_core.ipynb #cell-035b-x1
 def some(
     names: list[str],
     most: int = 5,
@@ -278,6 +284,7 @@ def set_style():
     sns.set_theme(style="whitegrid", palette="colorblind", rc={"figure.figsize": (7, 3.5), "figure.dpi": 96,
         "axes.spines.top": False, "axes.spines.right": False, "savefig.bbox": "tight"})
 
+# %% ../nbs/01_core.ipynb #cell-037-x1
 def save_figure(
     path: str | Path,  # the PNG file
     draw: Callable,    # returns the matplotlib Axes, or one of the Axes, of the figure

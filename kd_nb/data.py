@@ -203,6 +203,7 @@ def from_folder(
     splits = ("train", "dev", "test") if (folder/"test.tsv").exists() else ("train", "dev")
     return {s: read_table(folder/f"{s}.tsv") for s in splits}
 
+# %% ../nbs/04_data.ipynb #cell-038-x1
 def from_glue(
     config: str,  # "cola" or "sst2"
     repo: str = "nyu-mll/glue",  # on the hub, or a local folder of the same shape
@@ -212,6 +213,7 @@ def from_glue(
     splits = {s: load_dataset(repo, config, split=hub) for s, hub in names.items()}
     return {s: ds.select_columns(["sentence", "label"]).to_pandas() for s, ds in splits.items()}
 
+# %% ../nbs/04_data.ipynb #cell-038-x2
 def from_sara(
     # or a local folder
     base: str = "https://raw.githubusercontent.com/samsucik/knowledge-distil-bert/master/data/glue_data/Sara",
@@ -287,6 +289,7 @@ def plot_balance(
     ax.set(xlabel="sentences", ylabel="class", title=f"{task.name}: classes in {split}")
     return ax
 
+# %% ../nbs/04_data.ipynb #cell-050-x1
 def plot_lengths(
     task: Task,         # any
 ):                      # matplotlib Axes

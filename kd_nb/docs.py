@@ -55,6 +55,7 @@ def outside_code(
     parts[::2] = map(change, parts[::2])
     return "".join(parts)
 
+# %% ../nbs/52_docs.ipynb #docs-15-x1
 def command_docs(
     function,  # any
 ) -> str | None:  # Markdown; None if it is no command
@@ -111,6 +112,7 @@ def is_check(
         return isinstance(node, ast.Assert) or called.startswith("test_")
     return not shows and any(tests(node) for s in statements for node in ast.walk(s))
 
+# %% ../nbs/52_docs.ipynb #docs-27-x1
 def fold_checks(
     cell,  # of a notebook that nbdev is preparing
 ):

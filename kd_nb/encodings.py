@@ -47,6 +47,7 @@ class Table:
     special = False  # sentences are their words alone, without [CLS] and the like
     tokenise = SentenceClassifier.tokenise
 
+# %% ../nbs/47_encodings.ipynb #cell-010-x1
 def table_of(model: SentenceClassifier) -> Table:
     "The word vectors of a teacher or student, without anything above them."
     if isinstance(model, Teacher): weight = model.model.get_input_embeddings().weight
@@ -65,6 +66,7 @@ def _(model: Table, ids, lengths):
     states = model.weight[ids]
     return [(states, mean_state(states, lengths))]  # no position stands for all: the last one would be a full stop
 
+# %% ../nbs/47_encodings.ipynb #cell-011-x1
 @layer_states.register
 def _(model: Teacher, ids, lengths):
     if model.model.config.is_encoder_decoder:
@@ -94,6 +96,7 @@ def layer_vectors(model, tokens: Tokens, rows: Tensor, pooling: str) -> list[Ten
 def _new_file(folder: Path, layer: int, shape: tuple[int, int]):
     return np.lib.format.open_memmap(folder/f"layer-{layer:02}.npy", "w+", np.float16, shape)
 
+# %% ../nbs/47_encodings.ipynb #cell-018-x1
 def _write(model, tokens: Tokens, part: Path, pooling: str, batch_size: int, label: str | None):
     "Fill one file a layer; raises `KdError` for what half precision cannot hold."
     files, batches = [], tokens.lengths.argsort(descending=True, stable=True).split(batch_size)

@@ -27,6 +27,7 @@ def by_confidence(
     rows = table[hits(table) == right]
     return (rows.nsmallest if least else rows.nlargest)(n, "confidence")[COLUMNS[:4]]
 
+# %% ../nbs/40_errors.ipynb #cell-014-x1
 def mean_confidence(
     tables: Tables,
 ) -> pd.DataFrame:  # a row a model, in percent: accuracy, and mean confidence overall, on hits, on mistakes
@@ -69,6 +70,7 @@ def _phi(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     phi = ((x & y).mean() - p * q) / np.sqrt(p * (1 - p) * q * (1 - q))
     return phi, phi / np.sqrt(p * (1 - q) / (q * (1 - p)))
 
+# %% ../nbs/40_errors.ipynb #7aef073d-x1
 def correlation(
     tables: Tables,
 ) -> pd.DataFrame:  # a row a pair: phi and its share of the possible, Pearson's r, Spearman's rho, n
@@ -130,6 +132,7 @@ def right_by_one(
     _students(aligned(tables), students, 2)
     return _by_one({s: hits(tables[s]) for s in students}, tables, n)
 
+# %% ../nbs/40_errors.ipynb #cell-025-x1
 def sure_by_one(
     tables: Tables,
     students: Sequence[str],  # two or more names in `tables`
@@ -140,6 +143,7 @@ def sure_by_one(
     _students(aligned(tables), students, 2, threshold)
     return _by_one({s: (tables[s].confidence >= threshold).to_numpy() for s in students}, tables, n)
 
+# %% ../nbs/40_errors.ipynb #cell-025-x2
 def _by_one(flags: dict[str, np.ndarray], tables: Tables, n: int | None) -> pd.DataFrame:
     stacked, confidence = np.array(list(flags.values())), np.array([tables[s].confidence for s in flags])
     only = stacked.argmax(0)
@@ -160,6 +164,7 @@ def only_teacher_right(
         tables, hits(tables[teacher]) & ~np.any([hits(tables[s]) for s in students], axis=0),
         tables[teacher].confidence.to_numpy(), n)
 
+# %% ../nbs/40_errors.ipynb #cell-026-x1
 def only_teacher_sure(
     tables: Tables,
     teacher: str,             # a name in `tables`
@@ -186,6 +191,7 @@ def _kinds(*columns: Sequence) -> tuple[list[np.ndarray], np.ndarray, int]:
         return_counts=True)
     return list(np.unravel_index(kinds, (len(names),) * len(columns))), counts, len(names)
 
+# %% ../nbs/40_errors.ipynb #cell-031-x1
 def _features(label: np.ndarray, preds: list[np.ndarray], n_classes: int) -> sparse.csr_array:
     """What a sentence of each kind adds to the sums.
     A 1 for its gold class; for each model a 1 for the class predicted and, after these, for the class hit."""
@@ -196,6 +202,7 @@ def _features(label: np.ndarray, preds: list[np.ndarray], n_classes: int) -> spa
     return sparse.hstack(
         [one_hot(label, every), *(one_hot(p, of) for p in preds for of in (every, p == label))], format="csr")
 
+# %% ../nbs/40_errors.ipynb #cell-031-x2
 def _draws(
     features: sparse.csr_array, counts: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
     "Sums over sentences drawn with replacement: float[n_resamples, n_features]."
@@ -270,6 +277,7 @@ def _codes(
             f"{', '.join(map(str, sorted(missing)))}")
     return labels, *(pd.Index(labels).get_indexer(c) for c in (table.label, table.pred))
 
+# %% ../nbs/40_errors.ipynb #cell-036-x1
 def confusion(
     table: pd.DataFrame,  # the predictions of one model
     labels: Sequence[str] | None = None,  # order of the classes; None: sorted
@@ -293,6 +301,7 @@ def most_confused(
     pairs.insert(3, "share", 100 * pairs.sentences / table.label.value_counts().reindex(pairs.label).to_numpy(float))
     return pairs.sort_values(["sentences", "share"], ascending=False, kind="stable").head(n).reset_index(drop=True)
 
+# %% ../nbs/40_errors.ipynb #1b276181-x1
 def per_class(
     table: pd.DataFrame,
 ) -> pd.DataFrame:  # a row a class, gold or predicted: precision, recall, F1 (percent), sentences

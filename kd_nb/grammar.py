@@ -84,6 +84,7 @@ class Noun:
     pl: str
     kind: str
 
+# %% ../nbs/45_grammar.ipynb #cell-008-x1
 @dataclass(frozen=True)
 class Verb:
     "A verb: its forms, and what kind of thing does it to what kind (empty: to nothing)."
@@ -100,11 +101,13 @@ def add_s(word: str) -> str:
     if word.endswith(("s", "x", "ch", "sh")): return word + "es"
     return word[:-1] + "ies" if word[-1] == "y" and word[-2] not in "aeiou" else word + "s"
 
+# %% ../nbs/45_grammar.ipynb #cell-008-b-x1
 def add_ed(word: str) -> str:
     "The regular past."
     if word.endswith("e"): return word + "d"
     return word[:-1] + "ied" if word[-1] == "y" and word[-2] not in "aeiou" else word + "ed"
 
+# %% ../nbs/45_grammar.ipynb #cell-008-b-x2
 def add_ing(word: str, past: str) -> str:
     "The -ing form; the last letter is doubled where the past doubles it."
     if past == f"{word}{word[-1]}ed": return word + word[-1] + "ing"
@@ -117,6 +120,7 @@ def _nouns() -> Iterator[Noun]:
             sg, _, pl = word.partition("/")
             yield Noun(sg, pl or add_s(sg), kind)
 
+# %% ../nbs/45_grammar.ipynb #cell-009-x1
 def _verbs() -> Iterator[Verb]:
     for (subject, obj), words in VERBS.items():
         for word in words.split():
@@ -126,9 +130,13 @@ def _verbs() -> Iterator[Verb]:
 
 ALL_NOUNS, ALL_VERBS = list(_nouns()), list(_verbs())
 
+# %% ../nbs/45_grammar.ipynb #cell-009-x2
 @lru_cache(maxsize=None)
-def nouns(kind: str) -> list[Noun]: return [n for n in ALL_NOUNS if n.kind == kind]
+def nouns(kind: str) -> list[Noun]:
+    "The nouns that name things of a kind."
+    return [n for n in ALL_NOUNS if n.kind == kind]
 
+# %% ../nbs/45_grammar.ipynb #cell-009-x3
 @lru_cache(maxsize=None)
 def verbs(subject: str | None = None, object: str | None = None, transitive: bool = False) -> list[Verb]:
     "Verbs of which such things can be subject and object; those that take a clause only when asked for."
@@ -136,7 +144,9 @@ def verbs(subject: str | None = None, object: str | None = None, transitive: boo
     return [v for v in ALL_VERBS if fits(v) and (v.object or not transitive)]
 
 # %% ../nbs/45_grammar.ipynb #cell-014
-def leaf(tag: str, word: str) -> Tree: return Tree(tag, [word])
+def leaf(tag: str, word: str) -> Tree:
+    "A word with its part of speech."
+    return Tree(tag, [word])
 
 # %% ../nbs/45_grammar.ipynb #cell-014-b
 class _Phrases:
@@ -256,6 +266,8 @@ def _what(g, d):
 def _pleases(g, d):
     verb = g.rng.choice([v for v in ALL_VERBS if v.base in ("amuse", "scare", "help")])
     return g.verb_phrase(verb, g.tense(), "sg", d)
+
+# %% ../nbs/45_grammar.ipynb #cell-020-c-x1
 def _question(g, d):
     verb, number = g.verb("person", transitive=True), g.number()
     return [
@@ -313,6 +325,7 @@ def sentence(
     mark = "?" if top in ("VBD_NP_VP", "WHNP_SQ", "WHADVP_SQ", "MD_NP_VP") else "."
     return Tree("S", [*parts, leaf(".", mark)])
 
+# %% ../nbs/45_grammar.ipynb #cell-022-x1
 def text(words: list[str]) -> str:
     "Tokens as one line, the first word with a capital: the format of the official files."
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
@@ -325,6 +338,7 @@ def of_split(words: list, split: str) -> list:
     a, b = round(0.7 * len(order)), round(0.85 * len(order))
     return {"tr": order[:a], "va": order[a:b], "te": order[b:]}[split]
 
+# %% ../nbs/45_grammar.ipynb #cell-027-x1
 def draw(rng: random.Random, depths: tuple = (0, 1, 1, 2), **features) -> Tree:
     "A plain sentence, now short, now long."
     return sentence(
@@ -369,6 +383,7 @@ def tense(rng, label, split):
     tree = draw(rng, verb=verb, tense={"PAST": "past", "PRES": "present"}[label])
     return tree.leaves(), tree
 
+# %% ../nbs/45_grammar.ipynb #cell-029-x1
 def _number(which):
     def make(rng, label, split):
         kinds = {getattr(v, which) for v in verbs()} - {""}
@@ -378,6 +393,7 @@ def _number(which):
     make.__doc__ = f"Is the {which} of the main clause singular or plural?"
     return make
 
+# %% ../nbs/45_grammar.ipynb #cell-029-x2
 def bigram_shift(rng, label, split):
     """Have two neighbours changed places?
     Never the first word, a mark, an adverb (which may stand in many places), or two words of one part
@@ -402,6 +418,7 @@ def targets() -> list[str]:
 
 _TARGETS = frozenset(targets())
 
+# %% ../nbs/45_grammar.ipynb #cell-030-x1
 def word_content(rng, label, split):
     "Which one of a hundred words is in the sentence? None of the others is."
     noun = next((n for n in ALL_NOUNS if n.sg == label), None)

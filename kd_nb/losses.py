@@ -64,6 +64,7 @@ LOSSES = {
     "hard": Loss("gold labels", lambda z, t, y, temperature: hard_loss(z, torch.where(y < 0, t.argmax(1), y))),
 }
 
+# %% ../nbs/13_losses.ipynb #cell-027-x1
 def make_loss(
     name: str = "soft",       # in `LOSSES`; "hard" takes the teacher's class where there is no gold label
     temperature: float = 3.,  # of "soft", above 0
@@ -101,6 +102,7 @@ def hooked(
     finally:
         for h in handles: h.remove()
 
+# %% ../nbs/13_losses.ipynb #cell-031-x1
 def inside_mask(
     lengths: Tensor,  # int[n]
     longest: int,     # L
@@ -142,6 +144,7 @@ def attention_scores(
     q, k = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k))
     return q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
 
+# %% ../nbs/13_losses.ipynb #cell-042-x1
 def attention_loss(
     s: Tensor,  # student's scores, float[n, heads, L, L]
     t: Tensor,  # teacher's scores; other numbers of heads are averaged
@@ -164,6 +167,7 @@ def input_derivative(
     chosen = logits.gather(1, classes[:, None]).sum()  # a sentence's logit depends on its own vectors only
     return torch.stack(torch.autograd.grad(chosen, vectors, create_graph=train)).sum(0)
 
+# %% ../nbs/13_losses.ipynb #cell-045-x1
 def derivative_loss(
     s: Tensor,  # derivative of the student's logit, float[n, L, dim]
     t: Tensor,  # that of the teacher's

@@ -103,6 +103,7 @@ def _numbers(text: str) -> list[float]:
     except ValueError: return []
     return row if np.isfinite(row).all() else []
 
+# %% ../nbs/03_metrics.ipynb #cell-007-m-x1
 def logits_of(
     # predictions; logits are lists or arrays, or texts with commas or spaces between numbers
     table: pd.DataFrame,

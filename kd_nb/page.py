@@ -40,6 +40,7 @@ def _text(x, digits: int) -> str:
     if isinstance(x, (float, np.floating)): return f"{x:,.{digits}f}"
     return f"{x:,}" if isinstance(x, (int, np.integer)) else escape(str(x))
 
+# %% ../nbs/07_page.ipynb #05e231f7-x1
 def static(
     table: pd.DataFrame,  # the index is left out
     caption: str = "",
@@ -125,6 +126,7 @@ class Section:
 
 OWNERS = ("results", "speed", "questions", "report", "tuning", "probing")  # modules, in the order of the page
 
+# %% ../nbs/07_page.ipynb #page-section-x1
 def sections() -> list[Section]:
     "All sections of a report, in their order."
     return [section for owner in OWNERS for section in import_module(f"kd_nb.{owner}").SECTIONS]
@@ -139,6 +141,7 @@ def pictures(
     images = "".join(image(p, text) for p, text in found.items())
     return f'<div class="figures">{images}</div>' if found else ""
 
+# %% ../nbs/07_page.ipynb #page-pics-x1
 def titled(
     ax,         # matplotlib Axes
     name: str,  # what comes before its title

@@ -72,6 +72,7 @@ def train_teacher(run: Run):
         log.to_csv(part/"log.csv", index=False)
     stage(run/"teacher", make, work)
 
+# %% ../nbs/24_pipeline.ipynb #cell-019-x1
 def make_transfer(
     run: Run,
     augmented: list[Dataset],  # see `make_sentences`
@@ -178,6 +179,7 @@ def _start(
     with resumable(): table = run_pipeline(settings, folder, until)
     return Run(folder), table
 
+# %% ../nbs/24_pipeline.ipynb #cmd-01-x1
 def run(
     settings: Settings,
     *,

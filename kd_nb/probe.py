@@ -101,6 +101,7 @@ def _precision(device: torch.device, grid: Sequence[tuple[int, float]]) -> torch
         and torch.cpu.get_capabilities().get("avx512_bf16", False))
     return torch.bfloat16 if fast else torch.float32
 
+# %% ../nbs/48_probe.ipynb #cell-020-x1
 def _groups(layers: Sequence[np.ndarray], memory: float) -> list[list[int]]:
     """Layers of one size, in groups of like length that fit into the memory.
     Seven layers at most, so that a CPU's cache still holds their weights."""

@@ -191,6 +191,7 @@ def probing_table(
     for column in plain: out[column] = ["" if pd.isna(v) else f"{v:.1f}" for v in plain[column].reindex(out.task)]
     return out
 
+# %% ../nbs/49_probing.ipynb #cell-018-x1
 def _cell(best: pd.Series, at_random: float | None) -> str:
     "One probe in words, e.g. `72.0 (layer 4, random 24.0)`; nothing where there is none."
     if pd.isna(best.acc): return ""

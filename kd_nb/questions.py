@@ -32,6 +32,7 @@ class Filter(NamedTuple):
     by: str                  # the model whose confidence orders them
     falling: bool = True     # surest first
 
+# %% ../nbs/43_questions.ipynb #cell-011-x1
 def _by_one(name: str, table: pd.DataFrame) -> list[Filter]:
     "Hits and mistakes of a model."
     right, confidence, found = hits(table), table.confidence.to_numpy(), []
@@ -77,6 +78,7 @@ def first_of_each(
     depth = max((len(f.rows) for f in filters), default=0)
     return list(dict.fromkeys(int(f.rows[i]) for i in range(depth) for f in filters if i < len(f.rows)))[:most]
 
+# %% ../nbs/43_questions.ipynb #cell-015-x1
 def explain(
     models: dict,              # name -> a teacher, a student, or an exported one
     sentences: Sequence[str],
@@ -112,6 +114,7 @@ def _cooled(tables: Tables, t: pd.Series) -> Tables:
     "Predictions after the temperature, of the models that have one."
     return {n: apply_temperature(table, t[n]) for n, table in tables.items() if t[n] > 0}
 
+# %% ../nbs/43_questions.ipynb #40c9556b-x1
 def _confidence(run: Run, tables: Tables) -> pd.DataFrame:
     """A row a model: confidence; calibration as trained and after the temperature.
     Then how many rows that was fitted on."""
@@ -123,6 +126,7 @@ def _confidence(run: Run, tables: Tables) -> pd.DataFrame:
     table = mean_confidence(tables).join(before).join(t).join(after).rename_axis("model").reset_index()
     return table.assign(**{"selection rows": rows})
 
+# %% ../nbs/43_questions.ipynb #40c9556b-x2
 def _extremes(table: pd.DataFrame) -> pd.DataFrame:
     "The twenty hits and mistakes that a model is most and least confident about."
     kinds = [(right, least) for right in (True, False) for least in (False, True)]
@@ -206,6 +210,7 @@ def _read_errors(run: Run, split: str, *names: str) -> list[pd.DataFrame]:
             raise KdError(f"{path} is damaged ({e}): {errors_again(run, split)}") from e
     return [read(p) for p in paths] if all(p.exists() for p in paths) else []
 
+# %% ../nbs/43_questions.ipynb #ques-classes-x1
 def errors_again(run: Run, split: str) -> str:
     "How its tables are made again."
     return f"`kd-nb errors {run.folder} --split {split}` makes it again"

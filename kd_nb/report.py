@@ -97,6 +97,7 @@ def _json(data) -> str:
 
 def _mark(k: int) -> str: return chr(0xE000 + k)
 
+# %% ../nbs/50_report.ipynb #9eae504c-x1
 def _options(filters: Sequence[Filter], columns: list[str], n: int, shown: set[int]) -> str:
     "The choices of the question box: mark, column and direction as JSON."
     def option(text, value): return f'<option value="{escape(json.dumps(value))}">{escape(text)}</option>'
@@ -121,6 +122,7 @@ def _why(about: dict) -> str:
         return f"<div><b>{escape(name)}</b>: {escape(w['class'])} &emsp;{words}</div>"
     return '<div class="reason">' + "".join(line(name, w) for name, w in about.items()) + "</div>"
 
+# %% ../nbs/50_report.ipynb #76a6dbdb-x1
 def _data(tables: Tables, rows: np.ndarray, filters: Sequence[Filter], why: dict) -> pd.DataFrame:
     """What is in the table: two hidden columns (place, marks), sentence and label.
     Then prediction and confidence of each model."""
@@ -196,6 +198,7 @@ def _about_predictions(run: Run) -> str:
     asked = [s for s in SPLITS if s == "dev" or (run/f"errors/{s}-why.json").exists()]
     return "".join(_explorer(run, s) for s in asked if list((run/"predictions").glob(f"*-{s}.parquet")))
 
+# %% ../nbs/50_report.ipynb #repo-section-x1
 def _explorer(run: Run, split: str) -> str:
     "HTML: the predictions with the questions of the error analysis; *why* if `kd-nb errors` has been there."
     tables, path = run.predictions(split), run/f"errors/{split}-why.json"

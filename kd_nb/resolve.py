@@ -35,6 +35,7 @@ def check_vectors(path: str, task: Task) -> str:
         while chunk := f.read(1 << 24): digest.update(chunk)
     return digest.hexdigest()[:16]
 
+# %% ../nbs/22_resolve.ipynb #cell-011-x1
 def size_of(
     s: Settings,  # with a teacher
     kind: str,    # of the student
@@ -64,6 +65,7 @@ def check_states(s: Settings, task: Task, sizes: dict[str, dict]):
             STATE_LOSSES[s.state_loss](teacher).check(make_student(teacher, kind, **size))
     except KdError as e: raise KdError(f"--state-loss {s.state_loss}, --student {kind}: {e}") from e
 
+# %% ../nbs/22_resolve.ipynb #states-00-x1
 def state_loss_of(config: dict, teacher: SentenceClassifier) -> StateLoss | None:
     "What the distilled students of a run follow beside the logits."
     if not config["state_loss"]: return None
@@ -106,6 +108,7 @@ def resolve(
     config |= resolve_students(s, task, n_rows + n_unlabelled + (config["n_augment"] or 0))
     return config | dict(metric=task.metric, data_digest=task.digest)
 
+# %% ../nbs/22_resolve.ipynb #cell-012-x1
 def loss_of(config: dict) -> Callable:
     "The loss of the distilled students of a run, see `make_loss`."
     return make_loss(*(config[k] for k in ("loss", "temperature", "alpha", "noise")))
@@ -118,6 +121,7 @@ def _chosen_before(s: Settings, folder: Path) -> dict:
     chosen = ("teacher", "lm") if s.augment == "lm" else ("teacher",)
     return {k: old.get(k) for k in chosen if getattr(s, k) is None}
 
+# %% ../nbs/22_resolve.ipynb #begin-00-x1
 def _say(task: Task):
     "What the data are, and how many dev sentences training has seen."
     sizes = ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items())
@@ -138,6 +142,7 @@ def _config(s: Settings, task: Task, unlabelled: list[str]) -> dict:
         config["unlabelled_digest"] = hashlib.sha256(content).hexdigest()[:16]
     return config
 
+# %% ../nbs/22_resolve.ipynb #begin-01-x1
 @contextmanager
 def begin(
     s: Settings,

@@ -144,6 +144,7 @@ def _about_learning(run: Run) -> str:
     def caption(ref): return f"{ref}: loss on what it learns from, and score on the selection split, by epoch"
     return pictures(run, {f"learning-{ref}": caption(ref) for ref in run.models})
 
+# %% ../nbs/23_results.ipynb #4dbfe968-x1
 def _about_results(run: Run) -> str:
     "HTML: the table of results as a table and as a figure."
     name = metric_name(run.metrics["metric"])
@@ -169,6 +170,7 @@ def _about_sentences(run: Run) -> str:
         "sentences": "Lengths and words of new sentences beside those of the training sentences",
         "labels": "Classes that the teacher gives to new sentences and to training sentences"})
 
+# %% ../nbs/23_results.ipynb #bfe73a1c-x1
 def _samples(run: Run, n: int = 15) -> pd.DataFrame:
     "New sentences, drawn evenly from the transfer set."
     transfer = run.transfer

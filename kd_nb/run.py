@@ -89,6 +89,7 @@ class ModelRef:
 # %% ../nbs/21_run.ipynb #run-17
 def _millions(n): return f"{n / 1e6:.2f}M"
 
+# %% ../nbs/21_run.ipynb #run-17-x1
 def results_table(
     metrics: dict,  # what a run writes to `metrics.json`
 ) -> pd.DataFrame:  # texts, a row a model

@@ -58,6 +58,7 @@ def hopeless(
     there = [s[n - 1] for s in there if len(s) >= n]
     return n > warmup and len(there) >= startup and max(scores) < median(there)
 
+# %% ../nbs/27_search.ipynb #cell-030-x1
 def no_larger(a: dict, b: dict) -> bool:  # two sets of params
     "Has a student neither more width, layers nor copies of word vectors than another, of the same word vectors?"
     def size(p): return Fraction(p["width"]), p["layers"], len(MODES[p["mode"]])
@@ -88,8 +89,11 @@ def open_study(base: Base) -> optuna.Study:
     return study
 
 # %% ../nbs/27_search.ipynb #cell-033-b
-def results_of(row: dict) -> tuple[float, float, float]: return row["score"], row["ms"], row["megabytes"]
+def results_of(row: dict) -> tuple[float, float, float]:
+    "What a trial is judged by: score, milliseconds a sentence, megabytes."
+    return row["score"], row["ms"], row["megabytes"]
 
+# %% ../nbs/27_search.ipynb #cell-033-b-x1
 def revive(
     base: Base,
     study: optuna.Study,

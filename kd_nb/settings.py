@@ -93,6 +93,7 @@ def _listed(table: dict) -> str:
     "Names with what they are: `a (this), b (that)`."
     return ", ".join(f"{name} ({getattr(known, 'about', known)})" for name, known in table.items())
 
+# %% ../nbs/20_settings.ipynb #set-13-x1
 @dataclass(frozen=True)
 class Settings:
     "What decides the results of a run; raises `KdError` for values that make no sense."

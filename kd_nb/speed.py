@@ -112,6 +112,7 @@ def _form(model: str) -> str:
     "The exported form that a model's name ends with, or nothing."
     return model.rsplit(" ", 1)[-1] if model.endswith((" onnx", " int8")) else ""
 
+# %% ../nbs/32_speed.ipynb #cell-018-x1
 def _points(ax, rows, x):
     "A point with its interval for each model; forms of one student share a colour and differ in their mark."
     kinds = list(dict.fromkeys(m.removesuffix(_form(m)).strip() for m in rows.model))
@@ -170,6 +171,7 @@ def _name(ref: ModelRef) -> str:
     "What a model is called in tables: an exported one has a space before its form."
     return f"{ref.name} {ref.form}".strip()
 
+# %% ../nbs/32_speed.ipynb #cell-011-m-x1
 def all_models(
     run: Run,        # finished, with exported students
     n_threads: int,  # of the exported ones

@@ -105,6 +105,7 @@ class HintLoss(StateLoss):
 
     def compare(self, s, t, lengths): return hint_loss(self.student.regressor(s["last"]), t["last"], lengths)
 
+# %% ../nbs/19_state_losses.ipynb #sta-11-x1
 class SelectivityLoss(StateLoss):
     "Follow which positions the teacher's last units select (Huang & Wang 2017)."
     def compare(self, s, t, lengths): return nst_loss(s["last"], t["last"], lengths)
@@ -123,6 +124,7 @@ class AttentionLoss(StateLoss):
         pairs = zip(scores(s, self.student.encoder), scores(t, self.teacher.model))
         return torch.stack([attention_loss(a, b, lengths) for a, b in pairs]).mean()
 
+# %% ../nbs/19_state_losses.ipynb #sta-12-x1
 class DerivativeLoss(StateLoss):
     "Follow the derivative of the logit of the teacher's class by the word vectors (Czarnecki et al. 2017)."
     by_input = True

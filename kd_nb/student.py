@@ -176,6 +176,7 @@ def mean_state(
     inside = inside_mask(lengths, states.shape[1])[..., None]
     return states.masked_fill(~inside, 0).sum(1) / lengths[:, None]
 
+# %% ../nbs/14_student.ipynb #stu-09-x1
 def last_state(
     states: Tensor,   # float[n, length, size]
     lengths: Tensor,  # int[n]
@@ -183,6 +184,7 @@ def last_state(
     "The state at the last token of each sentence."
     return states[torch.arange(len(states), device=states.device), lengths - 1]
 
+# %% ../nbs/14_student.ipynb #stu-09-x2
 def pad_id_of(tokenizer: Tokenizer) -> int:
     """The id that fills batches up, and stands for a sentence in which nothing is found.
 

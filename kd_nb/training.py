@@ -123,6 +123,7 @@ def check_texts(sentences: list[str]):
         if any("\ud800" <= c <= "\udfff" for c in s):
             raise ValueError(f"sentence {i} is not valid Unicode: {s!r}")
 
+# %% ../nbs/06_training.ipynb #cell-021-x1
 def count_parameters(
     model: torch.nn.Module,  # teacher or student
 ) -> dict[str, int]:         # `parameters` and `without_embeddings`

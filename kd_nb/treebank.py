@@ -118,19 +118,23 @@ def _children(parse: Parse, head: int, *rels: str) -> list[int]:
 def _root(parse: Parse) -> int: return next(i for i, w in enumerate(parse) if w.head == -1)
 def _forms(parse: Parse) -> list[str]: return [w.form for w in parse]
 
+# %% ../nbs/46_treebank.ipynb #cell-014-x1
 def arcs(parse: Parse) -> int:
     "Arcs from the root to the deepest word."
     return max(_steps(parse, i) for i in range(len(parse)))
 
+# %% ../nbs/46_treebank.ipynb #cell-014-x2
 def length(parse, rng):
     "Number of tokens, in the official bins."
     for k, (low, high) in enumerate(BINS):
         if low <= len(parse) <= high: return str(k), _forms(parse), None
 
+# %% ../nbs/46_treebank.ipynb #cell-014-x3
 def depth(parse, rng):
     "Arcs down to the deepest word, two digits."
     return f"{arcs(parse):02}", _forms(parse), None
 
+# %% ../nbs/46_treebank.ipynb #cell-014-x4
 def top_constituents(parse, rng):
     "Relations of the root's dependents, in order."
     root = _root(parse)
@@ -150,6 +154,7 @@ def bigram_shift(parse, rng):
     i = rng.choice(places)
     return "I", words[:i] + [words[i + 1], words[i]] + words[i + 2:], None
 
+# %% ../nbs/46_treebank.ipynb #cell-015-x1
 def tense(parse, rng):
     "Is the main verb, or its auxiliary or copula, in the past or the present?"
     root = _root(parse)

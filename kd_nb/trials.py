@@ -83,11 +83,13 @@ def config_of(
     chosen = {k: config["recipes"][base.kind][k] for k in RECIPE} | dict(layers=layers)
     return config | {k: v for k, v in base.run.config.items() if k == "unlabelled_digest"} | chosen
 
+# %% ../nbs/25_trials.ipynb #cell-008-x1
 def name_of(config: dict) -> str:
     "A trial's name: the student, and a digest of all settings."
     content = json.dumps(identity(config), sort_keys=True).encode()
     return f"{config['student']}-{hashlib.sha256(content).hexdigest()[:8]}"
 
+# %% ../nbs/25_trials.ipynb #cell-008-x2
 def described(config: dict) -> dict:
     "The settings that tell the trials of a student apart."
     return {k: config[k] for k in RECIPE + ARCHITECTURE}
@@ -107,11 +109,13 @@ def fastest(
     with threads(1): times = [[clock(s) for s in sentences[:20]] for _ in range(rounds)]
     return float(np.median(np.min(times, axis=0)))
 
+# %% ../nbs/25_trials.ipynb #cell-008b-x1
 def architecture_of(config: dict, student: SentenceClassifier) -> str:
     "All that a student's time depends on: its kind and size, and the shape of its table of word vectors."
     tables = [tuple(t.weight.shape) for t in student.embedding.tables]
     return f"{config['student']} {config['width']} x {config['layers']}, {len(tables)} x {tables[0]}"
 
+# %% ../nbs/25_trials.ipynb #cell-008b-x2
 def time_of(base: Base, config: dict, student: SentenceClassifier) -> float:
     "What `fastest` says of a student's architecture, measured once a study and kept in `times.json`."
     path, key = base.home/"times.json", architecture_of(config, student)
@@ -189,6 +193,7 @@ def run_trials(
         if begun == sum(r is not None for r in rows): time.sleep(1)
     return rows
 
+# %% ../nbs/25_trials.ipynb #cell-014-x1
 def read_trials(
     home: Path,  # `tuning/<study>` of a run
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # a row a finished trial; a row an epoch of any trial

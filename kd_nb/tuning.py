@@ -128,6 +128,7 @@ def _on_selection(base: Base) -> str:
     metric = metric_name(base.task.metric)
     return f"{metric} on the selection split ({held_out} training sentences held out), 95 % interval"
 
+# %% ../nbs/28_tuning.ipynb #cmd-11-x1
 def _tune_steps(base: Base, steps: dict) -> str:  # the trial that is kept
     "One parameter after the other: `steps.csv`, its figures, and a table on the screen."
     table, name = explore(base, steps), base.home.name

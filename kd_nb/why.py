@@ -33,6 +33,7 @@ def _words(sentence: str) -> list[re.Match]:
     if not (words := list(WORD.finditer(sentence))): raise KdError("the sentence has no words")
     return words
 
+# %% ../nbs/42_why.ipynb #cell-009-x1
 def leave_one_out(
     model,  # a teacher, a student, or an exported one
     sentence: str,
@@ -98,6 +99,7 @@ def _named(models: dict, *taken: str) -> dict:
         if name in models: raise KdError(f"no model can be called '{name}' here: that is the name of a column")
     return models
 
+# %% ../nbs/42_why.ipynb #cell-018-x1
 def prefix_curve(
     models: dict,  # name -> a teacher, a student, or an exported one
     sentence: str,
