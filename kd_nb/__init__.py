@@ -14,8 +14,8 @@ def __dir__(): return [*globals(), *_HERE]
 
 
 def _without_torchvision():
-    # fastai asks for torchvision. Beside a CPU build of torch its usual build does not load, and then transformers does not
-    # load either. kd_nb needs no torchvision: where it cannot load, it counts as absent.
+    # fastai asks for torchvision. Beside a CPU build of torch its usual build does not load, and then transformers does
+    # not load either. kd_nb needs no torchvision: where it cannot load, it counts as absent.
     import sys
     from importlib.metadata import PackageNotFoundError, version
     try: builds = [version(name).partition("+")[2] for name in ("torch", "torchvision")]
