@@ -83,7 +83,7 @@ def fold(
 
 # %% ../nbs/31_deploy.ipynb #cell-020
 def write_graph(
-    graph: "onnx.ModelProto",
+    graph,  # onnx.ModelProto
     path: str | Path,   # the `.onnx` file
     int8: bool = False,  # quantise weights and word vectors
 ):
