@@ -25,10 +25,10 @@ def here(tmp_path, monkeypatch, capsys):
     """Calls `kd-nb` as `kd_nb` does, but within this process. A process of its own takes seconds to import what it
     needs, which is longer than most of these calls."""
     from kd_nb.cli import main
-    def call(*args, stdin="", **env):
+    def call(*args, stdin="", cwd=tmp_path, **env):
         capsys.readouterr()  # what was said before is nobody's answer
         with monkeypatch.context() as now:
-            now.chdir(tmp_path)
+            now.chdir(cwd)
             now.setattr(sys, "argv", ["kd-nb", *map(str, args)])
             now.setattr(sys, "stdin", io.StringIO(stdin))
             for name, value in env.items(): now.setenv(name, value)

@@ -56,7 +56,7 @@ def test_every_form_agrees_with_its_student(run):
 
 
 def test_copied_folder_answers_alone(run, tmp_path):
-    "Copied elsewhere, in a process that can import neither torch nor kd_nb, it says what the student says."
+    "Copied elsewhere, in a process that can import neither torch nor here, it says what the student says."
     folder, _, call = run
     shutil.copytree(folder/"export/bert-onnx", tmp_path/"copied")
     heavy = ["torch", "kd_nb", "transformers", "pandas", "fastai", "datasets", "sklearn"]
@@ -94,7 +94,7 @@ def test_speed_says_what_it_costs(run):
     assert small["bilstm int8"] < small["bilstm onnx"] / 3 < small["bilstm"] / 3
 
 
-def test_assistant_stands_between(kd_nb, tmp_path):
+def test_assistant_stands_between(here, tmp_path):
     "With an assistant the student's targets are its logits, not the teacher's; the gold-label baseline stays the same."
     from datasets import load_from_disk
     from safetensors.numpy import load_file
@@ -102,14 +102,14 @@ def test_assistant_stands_between(kd_nb, tmp_path):
         "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1",
         "--epochs", "1", "--width", "1/16"]
     for more in (["--assistant", "bert", "--assistant-width", "1/8", "--name", "a"], ["--name", "b"]):
-        r = kd_nb(*args, *more)
+        r = here(*args, *more)
         assert r.returncode == 0, r.stderr
     def head(name, student):
         path = tmp_path/"runs"/name/"students"/student/"model.safetensors"
         return load_file(path)["head.0.weight"]
     assert not np.allclose(head("a", "bilstm"), head("b", "bilstm"), atol=1e-6)
     assert np.allclose(head("a", "bilstm-hard"), head("b", "bilstm-hard"), atol=1e-6)
-    r = kd_nb("info", "runs/a")
+    r = here("info", "runs/a")
     def logits(name): return np.array(load_from_disk(tmp_path/"runs/a"/name)["logits"][:])
     assert not np.allclose(logits("transfer"), logits("transfer-assistant"))
     from kd_nb.students import load_student
@@ -128,20 +128,20 @@ def test_assistant_stands_between(kd_nb, tmp_path):
     (["run", "--task", "mini-intents", "--embeddings", "prose.txt"], ["prose.txt", "no word vectors"]),
     (["run", "--task", "mini-intents", "--layers", "0"], ["--layers must be above 0"]),
 ])
-def test_bad_option(args, words, kd_nb, tmp_path):
+def test_bad_option(args, words, here, tmp_path):
     (tmp_path/"prose.txt").write_text("Call me Ishmael.\nSome years ago\n")
-    r = kd_nb(*args, HF_HUB_OFFLINE="1")
+    r = here(*args, HF_HUB_OFFLINE="1")
     assert r.returncode == 2 and len(r.stderr.strip().splitlines()) == 1, r.stderr
     for word in words: assert word in r.stderr
 
 
-def test_broken_export_is_said(kd_nb, tmp_path):
+def test_broken_export_is_said(here, tmp_path):
     (tmp_path/"e").mkdir()
     (tmp_path/"e/model.onnx").write_bytes(b"not a graph")
-    r = kd_nb("predict", "e", stdin="fine")
+    r = here("predict", "e", stdin="fine")
     assert r.returncode == 2 and "config.json is missing" in r.stderr
     for name, text in (("config.json", "{}"), ("tokenizer.json", "{}")): (tmp_path/"e"/name).write_text(text)
-    r = kd_nb("predict", "e", stdin="fine")
+    r = here("predict", "e", stdin="fine")
     assert r.returncode == 2 and "holds no exported student" in r.stderr and "Traceback" not in r.stderr
 
 

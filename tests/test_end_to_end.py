@@ -8,8 +8,9 @@ ROWS = [("the soup was cold", "bad"), ("a lovely evening", "good")] * 30
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
-def test_own_file(ending, kd_nb, tmp_path):
+def test_own_file(ending, request, tmp_path):
     import pandas as pd
+    kd_nb = request.getfixturevalue("kd_nb" if ending == "csv" else "here")  # in a process of its own once
     df = pd.DataFrame([(f"{s} {i}", l) for i, (s, l) in enumerate(ROWS)], columns=["body", "team"])
     path = tmp_path/f"tickets.{ending}"
     {"csv": lambda: df.to_csv(path, index=False), "tsv": lambda: df.to_csv(path, index=False, sep="\t"),
@@ -33,9 +34,9 @@ def test_own_file(ending, kd_nb, tmp_path):
     for word in ("seed", "students/bilstm", "there", "of teacher"): assert word in kd_nb("info", "runs/tickets").stdout
 
 
-def test_help_teaches(kd_nb):
+def test_help_teaches(here):
     for command in ("run", "predict", "export", "speed", "info", "tasks"):
-        assert "Example" in kd_nb(command, "--help").stdout
+        assert "Example" in here(command, "--help").stdout
 
 
 @pytest.mark.parametrize("task, sizes", [("cola", (8551, 1043)), ("sst2", (67349, 872)), ("sara", (2853, 970))])
@@ -55,14 +56,14 @@ def test_published_predictions_score_as_published(model, published, real_data):
     assert round(100 * score("mcc", df.label.to_numpy(), df.pred.to_numpy()), 1) == published
 
 
-def test_sara_in_small(kd_nb, real_data):
-    r = kd_nb("run", "--task", "sara", "--max-train", "600", *FAST)
+def test_sara_in_small(here, real_data):
+    r = here("run", "--task", "sara", "--max-train", "600", *FAST)
     assert r.returncode == 0, r.stderr
     assert "57 labels, micro F1" in r.stdout
-    e = kd_nb("errors", "runs/sara")
+    e = here("errors", "runs/sara")
     assert e.returncode == 0 and "Right by the teacher alone" in e.stdout, e.stderr
     for argument, word in (
         ("--split=test", "split 'test'"), ("--split=select", "Known: dev, test"),
         ("--threshold=90", "--threshold")):
-        e = kd_nb("errors", "runs/sara", argument)
+        e = here("errors", "runs/sara", argument)
         assert e.returncode == 2 and word in e.stderr and "Traceback" not in e.stderr

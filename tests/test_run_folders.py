@@ -34,25 +34,23 @@ def test_a_second_process_says_at_once_that_another_is_at_work(kd_nb, tmp_path):
 
 
 @pytest.fixture
-def mine(kd_nb, tmp_path):
+def mine(here, tmp_path):
     "A run on files of the user's own, made from another folder."
     (tmp_path/"data").mkdir()
     rows = [(f"a fine evening {i}", "good") for i in range(30)] + [(f"a dull evening {i}", "bad") for i in range(30)]
     for name, part in (("train", rows[::2]), ("dev", rows[1::2])):
         pd.DataFrame(part, columns=["sentence", "label"]).to_csv(tmp_path/f"data/{name}.csv", index=False)
-    r = kd_nb("run", "--data", "data/train.csv", "--dev", "data/dev.csv", *FAST, "--name", "mine")
+    r = here("run", "--data", "data/train.csv", "--dev", "data/dev.csv", *FAST, "--name", "mine")
     assert r.returncode == 0, r.stderr
     return tmp_path/"runs/mine"
 
 
-def test_data_that_moved_changed_or_went(mine, kd_nb, tmp_path):
+def test_data_that_moved_changed_or_went(mine, here, tmp_path):
     config = read_json(mine/"config.json")
     assert config["data"] == str(tmp_path/"data/train.csv") and config["dev"] == str(tmp_path/"data/dev.csv")
     elsewhere = tmp_path/"elsewhere"
     elsewhere.mkdir()
-    def call(*args):
-        return subprocess.run(
-            [COMMAND, *args], text=True, capture_output=True, cwd=elsewhere, env=environment(), timeout=600)
+    def call(*args): return here(*args, cwd=elsewhere)
     first = call("errors", "../runs/mine")  # from another folder
     assert first.returncode == 0, first.stderr
     again = call(

@@ -17,7 +17,9 @@ def in_terminal(*command, cwd, columns=80, interrupt=None):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     env = {**os.environ, "TERM": "xterm-256color", "HF_HUB_OFFLINE": "1", "COLUMNS": str(columns)}
-    streams = dict(stdin=theirs, stdout=theirs, stderr=theirs)
+    # a shell's background jobs, of which pytest may be one, ignore Ctrl-C
+    def heed(): signal.signal(signal.SIGINT, signal.SIG_DFL)
+    streams = dict(stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=heed)
     out, end = b"", time.time() + 600
     with subprocess.Popen(list(map(str, command)), **streams, cwd=cwd, env=env, start_new_session=True) as p:
         os.close(theirs)
