@@ -8,19 +8,17 @@ __all__ = ['kept_rows', 'trim', 'renumber_specials', 'fold', 'write_graph', 'exp
 # %% ../nbs/31_deploy.ipynb #cell-003
 import copy, json, logging, shutil
 from pathlib import Path
-import numpy as np, torch
-import pandas as pd
+import numpy as np, pandas as pd, torch
 from tokenizers import Tokenizer
 from . import onnx_student
 from .core import alone, atomic, extra
 from .metrics import score
+from .onnx_student import OnnxStudent
 from .run import ModelRef, Run
+from .student import Student, WordVectors
 from .terminal import show
 from .timing import folder_bytes
-from .onnx_student import OnnxStudent
-from .student import Student
 from .training import MAX_LENGTH
-from .student import WordVectors
 
 # %% ../nbs/31_deploy.ipynb #cell-008
 def kept_rows(

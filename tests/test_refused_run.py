@@ -143,6 +143,10 @@ def test_a_model_is_read_as_it_is_written():
 
 # a finished run
 
+def test_an_exported_student_is_no_pytorch_model(finished):
+    refused("load it with OnnxStudent(", Run(finished).load, ModelRef("bilstm", "int8"))
+
+
 def test_other_settings_under_the_same_name(finished):
     refused("epochs: 2 -> 3", run_pipeline, Settings(**TINY | dict(epochs=3)), finished)
 
