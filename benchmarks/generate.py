@@ -12,7 +12,8 @@ import argparse, tempfile, time
 import numpy as np, torch
 
 from kd_nb.augment import fine_tune_lm, lm_recipe, load_lm, sample
-from kd_nb.data import load_task, stratified_split
+from kd_nb.data import load_task
+from kd_nb.splits import stratified_split
 
 LENGTH = 128
 

@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicCache
 from .core import KdError, autocast, extra, fast_bf16, pick_device, processes, stage
 from .pretrained import hub_reachable, load_pretrained
 from .teacher import load_teacher
-from .training import Batches, Tokens, fit, tokenise
+from .training import Batches, Tokens, fit, inside_mask, tokenise
 
 # %% ../nbs/11_augment.ipynb #cell-008
 LMS = ("smollm2", "gpt2-medium")
@@ -53,7 +53,7 @@ class LanguageModel(torch.nn.Module):
     def forward(self, ids, lengths):
         """ids int[n, longest], lengths int[n] -> log-likelihood float[n, longest - 1].
         It is that of the tokens from the second on, 0 in the padding."""
-        inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        inside = inside_mask(lengths, ids.shape[1])
         with autocast(ids.device):
             z = self.model(input_ids=ids, attention_mask=inside.long(), use_cache=False).logits[:, :-1]
         logp = z.float().log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
@@ -316,7 +316,7 @@ def mlm_writer(
 # %% ../nbs/11_augment.ipynb #ways-01
 def _tokenizer_of(teacher: str):
     "Of a teacher; a mistyped one is found here, before a language model is trained."
-    return load_teacher(teacher, ["-", "+"]).hf_tokenizer
+    return load_teacher(teacher, ["-", "+"], "head").hf_tokenizer
 
 # %% ../nbs/11_augment.ipynb #ways-01-x1
 def write_with_lm(

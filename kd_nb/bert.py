@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEncoder, BertPooler
 from .core import KdError
-from .losses import hooked, inside_mask
+from .losses import hooked
 from .student import LARGE, MODES, Layer, Space, Student
-from .training import MAX_LENGTH, SentenceClassifier
+from .training import MAX_LENGTH, SentenceClassifier, inside_mask
 
 # %% ../nbs/16_bert.ipynb #ber-08
 BERT_WIDTHS = {  # hidden size, intermediate size, heads
@@ -137,4 +137,4 @@ def copy_layers(
     student.positions.weight.data.copy_(bert.embeddings.position_embeddings.weight[:MAX_LENGTH])
     student.types.weight.data.copy_(bert.embeddings.token_type_embeddings.weight)
     student.norm.load_state_dict(bert.embeddings.LayerNorm.state_dict())
-    student.pooler.load_state_dict(bert.pooler.state_dict())
+    if bert.pooler is not None: student.pooler.load_state_dict(bert.pooler.state_dict())  # not all teachers read [CLS]

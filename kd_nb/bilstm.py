@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from tokenizers import Tokenizer
 from .core import extra
-from .student import Layer, Space, Student, last_state
+from .student import Layer, Space, Student
+from .training import last_state
 
 # %% ../nbs/15_bilstm.ipynb #bil-07
 def one_by_one(lstm: nn.LSTM) -> list[nn.LSTM]:

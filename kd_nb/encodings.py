@@ -7,20 +7,17 @@ __all__ = ['POOLINGS', 'pool', 'Table', 'table_of', 'layer_states', 'layer_vecto
 
 # %% ../nbs/47_encodings.ipynb #cell-003
 import hashlib
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
 import numpy as np, torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
 from .core import KdError, atomic, check_name, read_json, write_json
-from .losses import inside_mask
-from .student import Layer, Student, last_state, mean_state
+from .student import Layer, Student
 from .teacher import Teacher
 from .terminal import progress
-from .training import SentenceClassifier, Tokens, check_texts
+from .training import SentenceClassifier, Tokens, check_texts, inside_mask, last_state, mean_state
 
 # %% ../nbs/47_encodings.ipynb #cell-007
 POOLINGS = ("mean", "max", "single")
@@ -160,8 +157,6 @@ def untrained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if isinstance(model, Teacher):
-            twin = Teacher(
-                AutoModelForSequenceClassification.from_config(deepcopy(model.model.config)),
-                model.hf_tokenizer, model.labels)
+            twin = Teacher(model.untrained(), model.hf_tokenizer, model.labels)
         else: twin = type(model)(**model._hub_mixin_config | dict(tokenizer=model.tokenizer))
     return twin.to(next(model.parameters()).device).eval()

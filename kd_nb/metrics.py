@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'METRIC_LABELS', 'Tables', 'COLUMNS', 'score', 'metric_label', 'metric_name', 'interval', 'with_interval',
-           'p_value', 'predictions', 'logits_of', 'read_predictions', 'checked', 'hits', 'aligned']
+           'seeds_interval', 'p_value', 'predictions', 'logits_of', 'read_predictions', 'checked', 'hits', 'aligned']
 
 # %% ../nbs/03_metrics.ipynb #metr-imports
 import csv
@@ -72,6 +72,33 @@ def with_interval(
 ) -> str:          # e.g. `84.4 [80.8, 87.7]`
     "A score and its interval times 100, with spaces that do not break."
     return f"{100 * score:{sign}.1f}\u00a0[{100 * low:.1f},\u00a0{100 * high:.1f}]"
+
+# %% ../nbs/03_metrics.ipynb #seeds-1
+def seeds_interval(
+    metric: str,        # a name in `METRICS`
+    label: np.ndarray,  # gold classes, int[n]
+    preds: Sequence[np.ndarray],  # predicted classes, int[n] for each of at least two seeds
+    # the same of another recipe, seed by seed: then the difference to it is meant
+    baseline: Sequence[np.ndarray] | None = None,
+    level: float = 0.95,  # of confidence
+    n_resamples: int = 1000,  # draws of sentences
+    seed: int = 0,      # of the draws
+) -> tuple[float, float, float]:  # mean over seeds, lower and upper end
+    """Student's interval of a mean score over seeds and sentences, see Satterthwaite 1946.
+    Raises `KdError` for a single seed."""
+    k, n, rng = len(preds), len(label), np.random.default_rng(seed)
+    if k < 2: raise KdError("an interval over seeds needs the predictions of two seeds or more")
+    if baseline is not None and len(baseline) != k: raise KdError("give as many seeds of the baseline")
+    def scores(rows):
+        of = lambda several: np.array([score(metric, label[rows], pred[rows]) for pred in several])
+        return of(preds) - (0 if baseline is None else of(baseline))
+    seen = scores(np.arange(n))
+    draws = [scores(rng.integers(n, size=n)).mean() for _ in range(n_resamples)]
+    over_seeds, over_rows = seen.var(ddof=1) / k, np.var(draws, ddof=1)
+    total = over_seeds + over_rows
+    freedom = total**2 / max(over_seeds**2 / (k - 1) + over_rows**2 / (n - 1), 1e-300)
+    half = stats.t.ppf((1 + level) / 2, max(freedom, k - 1)) * total**0.5
+    return float(seen.mean()), float(seen.mean() - half), float(seen.mean() + half)
 
 # %% ../nbs/03_metrics.ipynb #cell-019p
 def p_value(p: float) -> str:

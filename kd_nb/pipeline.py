@@ -65,9 +65,10 @@ def train_teacher(run: Run):
     recipe = [config[f"teacher_{k}"] for k in ("epochs", "lr", "batch_size")]
     def make(part):
         set_seed(config["seed"])
-        teacher = load_teacher(config["teacher"], task.labels)
+        teacher = load_teacher(config["teacher"], task.labels, config["teacher_pooling"])
         train, select = task.splits["train"], task.splits["select"]
-        log = fine_tune(teacher, train, select, task.metric, work, *recipe, config["seed"])
+        fitted = config["recipe"] != "study"
+        log = fine_tune(teacher, train, select, task.metric, work, *recipe, config["seed"], fitted)
         teacher.save(part)
         log.to_csv(part/"log.csv", index=False)
     stage(run/"teacher", make, work)

@@ -19,12 +19,12 @@ from .losses import make_loss
 from .metrics import metric_name
 from .run import Run, load_data, read_made, read_sentences
 from .settings import RECIPE, Settings, absolute
+from .splits import data_notes
 from .state_losses import STATE_LOSSES, StateLoss
 from .student import EMBEDDINGS, check_embeddings, read_vectors, word_tokenizer
 from .students import STUDENTS, make_student
-from .teacher import choose_teacher, load_teacher, teacher_recipe
+from .teacher import choose_teacher, load_teacher, pooling_of, teacher_recipe
 from .training import SentenceClassifier
-from .transfer import same_key
 
 # %% ../nbs/22_resolve.ipynb #cell-011
 def check_vectors(path: str, task: Task) -> str:
@@ -44,7 +44,7 @@ def size_of(
     task: Task,
 ) -> dict:        # see `make_student`
     "Sizes of a student, embedding mode included; raises `KdError` if there is none with such word vectors."
-    teacher = load_teacher(s.teacher, task.labels) if width == "teacher" else None
+    teacher = load_teacher(s.teacher, task.labels, s.teacher_pooling) if width == "teacher" else None
     sizes = dict(mode=check_embeddings(s.embeddings, s.mode)) | STUDENTS[kind].sizes(width, layers, teacher)
     if "copy" in sizes and (s.mode not in (None, sizes["mode"]) or s.embeddings != "wordpiece"):
         raise KdError(
@@ -59,7 +59,7 @@ def check_states(s: Settings, task: Task, sizes: dict[str, dict]):
     if s.embeddings not in ("wordpiece", "scratch"):
         raise KdError(
             f"--state-loss {s.state_loss} needs a student on the teacher's pieces: leave out --embeddings")
-    teacher = load_teacher(s.teacher, task.labels)
+    teacher = load_teacher(s.teacher, task.labels, s.teacher_pooling)
     try:
         for kind, size in sizes.items():
             STATE_LOSSES[s.state_loss](teacher).check(make_student(teacher, kind, **size))
@@ -101,7 +101,9 @@ def resolve(
     teacher, why = choose_teacher(s.teacher)
     print(f"teacher: {teacher}: {why}")
     s, n_rows = replace(s, teacher=teacher), len(task.splits["train"])
-    defaults = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows).items()}
+    study = s.recipe == "study"
+    defaults = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows, study).items()}
+    defaults["teacher_pooling"] = "head" if study else pooling_of(teacher)
     if s.state_loss: defaults["state_weight"] = 1.
     if s.augment: defaults |= dict(n_augment=10_000) | AUGMENTS[s.augment].defaults(s.lm)
     config = asdict(s) | {k: v for k, v in defaults.items() if getattr(s, k) is None}
@@ -123,15 +125,11 @@ def _chosen_before(s: Settings, folder: Path) -> dict:
 
 # %% ../nbs/22_resolve.ipynb #begin-00-x1
 def _say(task: Task):
-    "What the data are, and how many dev sentences training has seen."
+    "What the data are, and what one should know of them."
     sizes = ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items())
     about = f"{len(task.labels)} labels, {metric_name(task.metric)}"
     print(f"task {task.name} ({task.source}): {sizes}; {about}", flush=True)
-    known = {same_key(x) for split in ("train", "select") for x in task.splits[split]["sentence"]}
-    twice = sum(same_key(x) in known for x in task.splits["dev"]["sentence"])
-    if twice:
-        print(f"note: {twice:,} dev sentences stand in the training rows too; "
-              "the data has it so, and they stay", flush=True)
+    for note in data_notes(task): print(f"note: {note}", flush=True)
 
 # %% ../nbs/22_resolve.ipynb #begin-01
 def _config(s: Settings, task: Task, unlabelled: list[str]) -> dict:

@@ -16,10 +16,11 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset, load_from_disk
 from .core import TABLES, Facts, KdError, check_name, open_run, read_json, read_lines, write_json
-from .data import Task, check_rows, load_file, load_task, read_table, stratified_split
+from .data import Task, check_rows, load_task, read_table
 from .metrics import Tables, aligned, metric_name, read_predictions, with_interval
 from .page import sections
 from .settings import Settings
+from .splits import load_file, stratified_sample, stratified_split
 from .students import load_student
 from .teacher import load_teacher
 from .terminal import show
@@ -39,11 +40,13 @@ def load_data(
     if s.max_train is not None and s.max_train < 2 * n_labels:
         raise KdError(
             f"--max-train {s.max_train}: at least two sentences for each of the {n_labels} labels are needed")
+    parts = dict(zip(("train", "select"), stratified_split(train, 0.1, s.seed)))
+    if not len(parts["select"]):
+        raise KdError("every label has a single training text: at least two of one label are needed")
     if s.max_train and s.max_train < len(train):
-        train = stratified_split(train, s.max_train / len(train), s.seed)[1]
-    task.splits["train"], task.splits["select"] = stratified_split(train, 0.1, s.seed)
-    if not len(task.splits["select"]):
-        raise KdError("every label has a single training row: at least two of one label are needed")
+        share = s.max_train / len(train)
+        parts = {split: stratified_sample(ds, share, s.seed) for split, ds in parts.items()}
+    for split, ds in parts.items(): task.splits[split] = ds
     return task
 
 # %% ../nbs/21_run.ipynb #run-11
@@ -89,6 +92,9 @@ class ModelRef:
 # %% ../nbs/21_run.ipynb #run-17
 def _millions(n): return f"{n / 1e6:.2f}M"
 
+def _scores(rows: pd.DataFrame, split: str) -> list[str]:
+    return [with_interval(*r) for r in rows[[split, f"{split}_low", f"{split}_high"]].itertuples(index=False)]
+
 # %% ../nbs/21_run.ipynb #run-17-x1
 def results_table(
     metrics: dict,  # what a run writes to `metrics.json`
@@ -101,8 +107,10 @@ def results_table(
         "without embeddings": rows.without_embeddings.map(_millions),
         "on disk": (rows.disk_bytes / 1e6).map("{:.0f} MB".format)})
     for s in splits:
-        of_split = rows[[s, f"{s}_low", f"{s}_high"]].itertuples(index=False)
-        out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = [with_interval(*r) for r in of_split]
+        out[f"{s} {metric_name(metrics['metric'])} [95 %]"] = _scores(rows, s)
+        # results of earlier versions have no such number
+        if 0 < rows.get(f"n_{s}_unseen", rows[s] * 0).iloc[0] < rows[f"n_{s}"].iloc[0]:
+            out[f"{s}, rows unseen"] = _scores(rows, f"{s}_unseen")
     best = rows[splits[0]].iloc[0]
     out["of teacher"] = [f"{100 * v / best:.0f} %" if best > 0 else "-" for v in rows[splits[0]]]
     out["ms, batch 1"] = rows.ms_batch_1.map("{:.2f}".format)
@@ -257,7 +265,8 @@ class RunModels(RunData):
         "A model of the run; raises `KdError` for an exported one."
         if ref.exported: raise KdError(f"{ref} is no PyTorch model: load it with OnnxStudent('{self.home(ref)}')")
         if ref.name == "pretrained":
-            return load_teacher(self.config["teacher"], ["-", "+"])  # with a head that nobody trained
+            # with a head that nobody trained
+            return load_teacher(self.config["teacher"], ["-", "+"], self.config.get("teacher_pooling"))
         return load_teacher(self.home(ref)) if ref == TEACHER else load_student(self.home(ref))
 
 # %% ../nbs/21_run.ipynb #run-29

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'EMBEDDINGS', 'WIDTHS', 'Layer', 'LARGE', 'WordVectors', 'word_tokenizer', 'vectors_of_teacher',
-           'read_vectors', 'check_embeddings', 'word_vectors', 'Space', 'mean_state', 'last_state', 'pad_id_of',
-           'to_onnx', 'Student']
+           'read_vectors', 'check_embeddings', 'word_vectors', 'Space', 'pad_id_of', 'to_onnx', 'Student']
 
 # %% ../nbs/14_student.ipynb #stu-04
 import logging
@@ -18,9 +17,8 @@ from huggingface_hub import PyTorchModelHubMixin
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from .core import KdError, check_name, extra
-from .losses import inside_mask
 from .terminal import progress
-from .training import MAX_LENGTH, SentenceClassifier, Tokens
+from .training import MAX_LENGTH, SentenceClassifier, Tokens, inside_mask, mean_state
 
 # %% ../nbs/14_student.ipynb #vec-07
 MODES = {"static": (False,), "non-static": (True,), "multichannel": (False, True)}  # is each table trained?
@@ -80,9 +78,9 @@ def vectors_of_teacher(
         batches = tokens.lengths.argsort().split(batch_size)
         for rows in progress(batches, "word vectors", "words", batch_size, len(tokens)):
             ids, lengths = (x.to(device) for x in tokens.pad(rows))
-            mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
-            states = teacher.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-            out[rows] = ((states * mask[..., None]).sum(1) / lengths[:, None]).cpu()
+            inside = inside_mask(lengths, ids.shape[1]).long()
+            states = teacher.model.base_model(input_ids=ids, attention_mask=inside).last_hidden_state
+            out[rows] = mean_state(states.float(), lengths).cpu()
     return out
 
 # %% ../nbs/14_student.ipynb #vec-12
@@ -167,22 +165,6 @@ class Space:
 
 # %% ../nbs/14_student.ipynb #stu-09
 Layer = tuple[Tensor, Tensor]  # states float[n, length, size], and the single position float[n, size]
-
-def mean_state(
-    states: Tensor,   # float[n, length, size]
-    lengths: Tensor,  # int[n]
-) -> Tensor:          # float[n, size]
-    "Mean over the positions of each sentence; padding never counts."
-    inside = inside_mask(lengths, states.shape[1])[..., None]
-    return states.masked_fill(~inside, 0).sum(1) / lengths[:, None]
-
-# %% ../nbs/14_student.ipynb #stu-09-x1
-def last_state(
-    states: Tensor,   # float[n, length, size]
-    lengths: Tensor,  # int[n]
-) -> Tensor:          # float[n, size]
-    "The state at the last token of each sentence."
-    return states[torch.arange(len(states), device=states.device), lengths - 1]
 
 # %% ../nbs/14_student.ipynb #stu-09-x2
 def pad_id_of(tokenizer: Tokenizer) -> int:

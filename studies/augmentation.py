@@ -33,8 +33,9 @@ from kd_nb.results import predict_splits
 from kd_nb.resolve import loss_of
 from kd_nb.run import ModelRef, Run
 from kd_nb.settings import Settings
+from kd_nb.splits import same_key
 from kd_nb.teacher import load_teacher
-from kd_nb.transfer import plot_labels, same_key
+from kd_nb.transfer import plot_labels
 from real_data import HARD, interval, read_predictions
 from stamp import save, stamp
 

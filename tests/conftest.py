@@ -88,3 +88,9 @@ def browser():
     driver.set_script_timeout(60)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def float32(monkeypatch):
+    "All digits, on machines whose CPU computes in bfloat16 too."
+    monkeypatch.setattr("kd_nb.core.fast_bf16", lambda device: False)

@@ -56,7 +56,7 @@ def test_a_teacher_that_guesses_no_masked_words():
     refused("has none: use --augment lm or rules", load_mlm, packaged_folder("minilm"))
 
 
-def test_how_likely_a_language_model_finds_what_it_wrote(tmp_path):
+def test_how_likely_a_language_model_finds_what_it_wrote(tmp_path, float32):
     "The mean log-likelihood that sampling gives is that of the whole sentence, read again."
     lm = load_lm(save_lm(tmp_path/"lm", eos_token="<end>"))
     device = next(lm.parameters()).device

@@ -12,9 +12,10 @@ from torch import nn
 from transformers import AutoModel
 
 from kd_nb.core import KdError, atomic, check_name, check_seed, open_run, read_json, read_lines
-from kd_nb.data import from_glue, load_file, load_task, make_task, read_table, stratified_split
+from kd_nb.data import from_glue, load_task, make_task, read_table
 from kd_nb.metrics import aligned, predictions, score
 from kd_nb.pretrained import PACKAGED, check_digest, load_pretrained, packaged_folder
+from kd_nb.splits import load_file, stratified_split
 from kd_nb.terminal import _draw
 from kd_nb.timing import threads, time_models
 from kd_nb.training import SentenceClassifier, count_parameters, fit

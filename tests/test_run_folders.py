@@ -22,6 +22,7 @@ def test_a_second_process_says_at_once_that_another_is_at_work(kd_nb, tmp_path):
         env=environment()) as p:
         for line in p.stdout:
             if line.startswith("task "): break  # it has the folder now
+        p.send_signal(signal.SIGSTOP)  # however fast it is, the others come meanwhile
         for other in (args, [*args, "--lr", "0.1"], ["augment", *args[1:], "--augment", "rules"]):
             second = kd_nb(*other)
             assert second.returncode == 2 and "another process is at work in 'runs/x'" in second.stderr, second.stderr

@@ -181,7 +181,7 @@ def test_own_sentences_that_are_all_known(here, tmp_path):
 
 def test_nothing_of_dev_enters_on_real_data(here, tmp_path, real_data):
     from kd_nb.data import load_task
-    from kd_nb.transfer import same_key
+    from kd_nb.splits import same_key
     r = here("augment", "--task", "sara", "--augment", "rules", "--n-augment", "3000", "--name", "s")
     assert r.returncode == 0, r.stderr
     made = {same_key(s) for s in load_from_disk(tmp_path/"runs/s/augment")["sentence"]}

@@ -1,0 +1,88 @@
+"""Ways to fine-tune a teacher, on all tasks, in several seeds: which is best by selection, and what it scores on dev.
+
+    export KD_NB_DATA=~/data
+    python studies/teacher.py --work runs/teachers --save nbs/saved/teachers.csv
+    python studies/teacher.py --work runs/teachers --teacher mpnet --tasks cola --ways usual --save nbs/saved/teachers-mpnet.csv
+
+A training is `<work>/<teacher>-<way>-<task>-s<seed>.json`; one that exists is not made again. So several of these
+can run at the same time, and the last one saves them all. Each seed has another selection split, order and dropout.
+An interval of a mean is over seeds and dev sentences, see `kd_nb.metrics.seeds_interval`.
+"""
+import argparse, tempfile, time
+from pathlib import Path
+
+import numpy as np, pandas as pd, torch
+from fastai.basics import set_seed
+
+from kd_nb.core import fast_bf16, pick_device, read_json, write_json
+from kd_nb.metrics import score, seeds_interval
+from kd_nb.run import load_data
+from kd_nb.settings import Settings
+from kd_nb.teacher import fine_tune, load_teacher, teacher_recipe
+from stamp import save
+
+TASKS = {"mini-intents": None, "mini-sentiment": None, "mini-acceptability": None, "sara": None,
+         "sst2": 8000, "cola": None}  # task -> `--max-train`
+WAYS = {  # how it reads a sentence (None: as it was trained), is the head fitted, learning rate as a multiple
+    "usual": (None, True, 1), "study": ("head", False, None), "new head": (None, False, 1),
+    "head": ("head", True, 1), "slower": (None, True, 0.5), "faster": (None, True, 2)}
+
+
+def train(name, way, task, seed):
+    "One training: selection score, dev predictions, seconds."
+    pooling, fitted, times = WAYS[way]
+    recipe = teacher_recipe(name, task.splits["train"].num_rows, study=way == "study")
+    if times: recipe["lr"] *= times
+    set_seed(seed)
+    teacher, start = load_teacher(name, task.labels, pooling), time.perf_counter()
+    train, select, dev = (task.splits[s] for s in ("train", "select", "dev"))
+    with tempfile.TemporaryDirectory() as folder:
+        log = fine_tune(teacher, train, select, task.metric, folder, **recipe, seed=seed, fitted=fitted)
+    seconds, z = time.perf_counter() - start, {s: teacher.logits(task.splits[s]["sentence"][:]) for s in ("select", "dev")}
+    return recipe | dict(
+        teacher=name, way=way, task=task.name, seed=seed, pooling=teacher.pooling, metric=task.metric,
+        selection=log.score.max(), frozen=log.score[0] if fitted else None, kept=int(log.epoch[log.score.argmax()]),
+        dev=score(task.metric, np.array(dev["label"]), z["dev"].argmax(1)), seconds=seconds,
+        threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()),
+        label=list(dev["label"]), pred=z["dev"].argmax(1).tolist(),
+        logits={s: np.round(v.astype(float), 4).tolist() for s, v in z.items()}, select_label=list(select["label"]))
+
+
+def collect(work):
+    "A row for each teacher, way and task: means over its seeds, with intervals."
+    made = pd.DataFrame([read_json(p) for p in sorted(work.glob("*.json"))])
+    rows, usual = [], {key: g for key, g in made[made.way == "usual"].groupby(["teacher", "task"])}
+    for (name, way, task), g in made.groupby(["teacher", "way", "task"]):
+        g, known = g.sort_values("seed"), usual.get((name, task))
+        row = dict(teacher=name, way=way, task=task, seeds=len(g), epochs=g.epochs.iloc[0], lr=g.lr.iloc[0])
+        row |= {k: g[k].astype(float).mean() for k in ("selection", "frozen", "dev", "seconds")}
+        row |= dict(kept=" ".join(map(str, g.kept)), dev_seeds=" ".join(f"{100 * d:.1f}" for d in g.dev),
+                    threads=g.threads.iloc[0], bf16=g.bf16.iloc[0])
+        label, metric = np.array(g.label.iloc[0]), g.metric.iloc[0]
+        preds = [np.array(p) for p in g.pred]
+        if len(g) > 1: _, row["low"], row["high"] = seeds_interval(metric, label, preds)
+        if len(g) > 1 and known is not None and way != "usual" and len(known) == len(g):
+            others = [np.array(p) for p in known.sort_values("seed").pred]
+            row["minus_usual"], row["minus_low"], row["minus_high"] = seeds_interval(metric, label, preds, others)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--work", type=Path, required=True)
+    p.add_argument("--save", type=Path, help="write the table of all trainings in --work")
+    p.add_argument("--teacher", default="minilm")
+    p.add_argument("--tasks", nargs="*", default=list(TASKS), choices=TASKS)
+    p.add_argument("--ways", nargs="*", default=list(WAYS), choices=WAYS)
+    p.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    args = p.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    for way in args.ways:
+        for seed in args.seeds:
+            for task in args.tasks:
+                path = args.work/f"{args.teacher}-{way.replace(' ', '_')}-{task}-s{seed}.json"
+                if path.exists(): continue
+                data = load_data(Settings(task=task, max_train=TASKS[task], seed=seed))
+                write_json(path, train(args.teacher, way, data, seed))
+    if args.save: save(args.save, collect(args.work))
