@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'METRIC_LABELS', 'Tables', 'COLUMNS', 'score', 'metric_label', 'metric_name', 'interval', 'with_interval',
-           'seeds_interval', 'p_value', 'predictions', 'logits_of', 'read_predictions', 'checked', 'hits', 'aligned']
+           'mean_of_seeds', 'seeds_interval', 'p_value', 'predictions', 'logits_of', 'read_predictions', 'checked',
+           'hits', 'aligned']
 
 # %% ../nbs/03_metrics.ipynb #metr-imports
 import csv
@@ -74,6 +75,21 @@ def with_interval(
     return f"{100 * score:{sign}.1f}\u00a0[{100 * low:.1f},\u00a0{100 * high:.1f}]"
 
 # %% ../nbs/03_metrics.ipynb #seeds-1
+def mean_of_seeds(
+    scores: Sequence[float],  # one for each of at least two seeds, or differences of two scores
+    over_rows: float,         # variance of their mean over draws of sentences, see `interval`
+    n_rows: int,              # sentences
+    level: float = 0.95,      # of confidence
+) -> tuple[float, float, float]:  # mean, lower and upper end
+    "Student's interval of a mean score over seeds and sentences, degrees of freedom by Satterthwaite 1946."
+    if len(scores) < 2: raise KdError("an interval over seeds needs two seeds or more")
+    mean, over_seeds = np.mean(scores), np.var(scores, ddof=1) / len(scores)
+    total = over_seeds + over_rows
+    freedom = total**2 / max(over_seeds**2 / (len(scores) - 1) + over_rows**2 / (n_rows - 1), 1e-300)
+    half = stats.t.ppf((1 + level) / 2, max(freedom, len(scores) - 1)) * total**0.5
+    return float(mean), float(mean - half), float(mean + half)
+
+# %% ../nbs/03_metrics.ipynb #seeds-1b
 def seeds_interval(
     metric: str,        # a name in `METRICS`
     label: np.ndarray,  # gold classes, int[n]
@@ -84,21 +100,14 @@ def seeds_interval(
     n_resamples: int = 1000,  # draws of sentences
     seed: int = 0,      # of the draws
 ) -> tuple[float, float, float]:  # mean over seeds, lower and upper end
-    """Student's interval of a mean score over seeds and sentences, see Satterthwaite 1946.
-    Raises `KdError` for a single seed."""
-    k, n, rng = len(preds), len(label), np.random.default_rng(seed)
-    if k < 2: raise KdError("an interval over seeds needs the predictions of two seeds or more")
-    if baseline is not None and len(baseline) != k: raise KdError("give as many seeds of the baseline")
+    "The same from predictions; raises `KdError` for a single seed, or another number of seeds in the baseline."
+    if baseline is not None and len(baseline) != len(preds): raise KdError("give as many seeds of the baseline")
     def scores(rows):
         of = lambda several: np.array([score(metric, label[rows], pred[rows]) for pred in several])
         return of(preds) - (0 if baseline is None else of(baseline))
-    seen = scores(np.arange(n))
+    n, rng = len(label), np.random.default_rng(seed)
     draws = [scores(rng.integers(n, size=n)).mean() for _ in range(n_resamples)]
-    over_seeds, over_rows = seen.var(ddof=1) / k, np.var(draws, ddof=1)
-    total = over_seeds + over_rows
-    freedom = total**2 / max(over_seeds**2 / (k - 1) + over_rows**2 / (n - 1), 1e-300)
-    half = stats.t.ppf((1 + level) / 2, max(freedom, k - 1)) * total**0.5
-    return float(seen.mean()), float(seen.mean() - half), float(seen.mean() + half)
+    return mean_of_seeds(scores(np.arange(n)), np.var(draws, ddof=1), n, level)
 
 # %% ../nbs/03_metrics.ipynb #cell-019p
 def p_value(p: float) -> str:

@@ -16,7 +16,7 @@ Within a seed all students share the teacher. More sentences mean more steps in 
 Sara's students see 77k sentences with none added (30 epochs), 76k with 2,500, 114k with 5,000 and 189k with
 10,000 (15 epochs each). With the second command those of SST-2 see 72k and 86k.
 Runs that exist are not made again. Scores are on dev, which no choice was made on.
-An interval resamples dev sentences and averages the seeds in each draw.
+An interval is over seeds and dev sentences, see `kd_nb.metrics.seeds_interval`; of a single seed, over sentences.
 """
 import argparse, shutil
 from pathlib import Path
@@ -33,10 +33,10 @@ from kd_nb.results import predict_splits
 from kd_nb.resolve import loss_of
 from kd_nb.run import ModelRef, Run
 from kd_nb.settings import Settings
-from kd_nb.splits import same_key
+from kd_nb.splits import seen_rows
 from kd_nb.teacher import load_teacher
 from kd_nb.transfer import plot_labels
-from real_data import HARD, interval, read_predictions
+from real_data import HARD, read_predictions, scored
 from stamp import save, stamp
 
 
@@ -58,31 +58,22 @@ def student_of(run, size):
 
 def unseen_rows(task):
     "Dev sentences that are not training sentences too: bool[n]. (127 of Sara's 970 are, 19 of CoLA's 1,043.)"
-    splits = load_task(task).splits
-    known = {same_key(s) for s in splits["train"]["sentence"]}
-    return np.array([same_key(s) not in known for s in splits["dev"]["sentence"]])
+    return ~seen_rows(load_task(task), "dev")
 
 
 def row(name, runs, model, teacher, unseen, **more):
     "Scores of one model over the seeds, their mean with its interval, and the mean on unseen dev sentences."
     metric = read_json(runs[0]/"metrics.json")["metric"]
-    mean = lambda label, *preds: np.mean([score(metric, label, p) for p in preds])
     label, preds = read_predictions(runs, model)
-    low, high = interval(mean, label, *preds)
-    seeds = [score(metric, label, p) for p in preds]
-    return dict(
-        name=name, **more, mean=mean(label, *preds), low=low, high=high, seeds=seeds,
-        kept=np.mean(seeds) / teacher, unseen=mean(label[unseen], *preds[:, unseen]))
+    found = scored(metric, label, preds)
+    unseen_mean = np.mean([score(metric, label[unseen], p[unseen]) for p in preds])
+    return dict(name=name, **more) | found | dict(kept=found["mean"] / teacher, unseen=unseen_mean)
 
 
 def gain(name, metric, runs, model, other_runs, other):
     "How much better one model is than another on the same sentences, with its interval."
-    label, a = read_predictions(runs, model)
-    _, b = read_predictions(other_runs, other)
-    mean = lambda label, preds: np.mean([score(metric, label, p) for p in preds])
-    diff = lambda label, *both: mean(label, both[: len(a)]) - mean(label, both[len(a) :])
-    low, high = interval(diff, label, *a, *b)
-    return dict(name=name, mean=diff(label, *a, *b), low=low, high=high)
+    label, preds = read_predictions(runs, model)
+    return dict(name=name) | scored(metric, label, preds, read_predictions(other_runs, other)[1])
 
 
 def draw(runs, folder, name):

@@ -7,8 +7,7 @@
 
 Each seed is a whole run, `runs/<task>-s<seed>`: another selection split, teacher head, order and dropout.
 A run that exists is not made again. Scores are on dev, which no choice was made on.
-An interval resamples dev sentences and averages the seeds in each draw. So it covers the choice of sentences
-for the mean of these seeds.
+An interval is over seeds and dev sentences, see `kd_nb.metrics.seeds_interval`; of a single seed, over sentences.
 """
 import argparse
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np, pandas as pd
 from scipy import stats
 
 from kd_nb.core import read_json
-from kd_nb.metrics import score
+from kd_nb.metrics import score, seeds_interval
 from kd_nb.pipeline import run_pipeline
 from kd_nb.settings import Settings
 from stamp import save
@@ -33,28 +32,28 @@ def read_predictions(runs, model):
     return tables[0].label.map(names.index).to_numpy(), np.stack([t.pred.map(names.index) for t in tables])
 
 
-def interval(statistic, *arrays):
-    "95 % percentile bootstrap of a statistic over sentences."
-    drawn = stats.bootstrap(
-        arrays, statistic, paired=True, vectorized=False, n_resamples=1000, method="percentile", rng=0)
-    return drawn.confidence_interval.low, drawn.confidence_interval.high
+def scored(metric, label, preds, baseline=None):
+    "Mean, its 95 % interval, and the seeds: of scores, or of differences to a baseline."
+    def scores(rows):
+        of = lambda several: np.array([score(metric, label[rows], p[rows]) for p in several])
+        return of(preds) - (0 if baseline is None else of(baseline))
+    seeds = scores(np.arange(len(label)))
+    if len(preds) > 1: mean, low, high = seeds_interval(metric, label, preds, baseline)
+    else:
+        drawn = stats.bootstrap(
+            (np.arange(len(label)),), lambda rows: scores(rows).mean(), vectorized=False, n_resamples=1000,
+            method="percentile", rng=0)
+        mean, (low, high) = seeds.mean(), drawn.confidence_interval
+    return dict(mean=mean, low=low, high=high, seeds=seeds.tolist())
 
 
 def summary(runs):
     "A row a model: scores of the seeds, their mean with its interval; and the gain of distilling."
-    metric = read_json(runs[0]/"metrics.json")["metric"]
-    mean = lambda label, *preds: np.mean([score(metric, label, p) for p in preds])
-    rows, preds = [], {}
+    metric, rows, preds = read_json(runs[0]/"metrics.json")["metric"], [], {}
     for model in ("teacher", "bilstm", HARD):
         label, preds[model] = read_predictions(runs, model)
-        low, high = interval(mean, label, *preds[model])
-        seeds = [score(metric, label, p) for p in preds[model]]
-        rows.append(dict(model=model, mean=mean(label, *preds[model]), low=low, high=high, seeds=seeds))
-    k = len(runs)
-    gain = lambda label, *both: mean(label, *both[:k]) - mean(label, *both[k:])
-    both = [*preds["bilstm"], *preds[HARD]]
-    low, high = interval(gain, label, *both)
-    rows.append(dict(model="gain over hard", mean=gain(label, *both), low=low, high=high, seeds=[]))
+        rows.append(dict(model=model) | scored(metric, label, preds[model]))
+    rows.append(dict(model="gain over hard") | scored(metric, label, preds["bilstm"], preds[HARD]))
     return metric, rows
 
 
@@ -78,7 +77,7 @@ def main():
     print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")
     teacher = rows[0]["mean"]
     for r in rows:
-        kept = f"  {100 * r['mean'] / teacher:.0f} % of teacher" if r["seeds"] else ""
+        kept = "" if "gain" in r["model"] else f"  {100 * r['mean'] / teacher:.0f} % of teacher"
         print(
             f"{r['model']:15} {100 * r['mean']:5.1f} [{100 * r['low']:.1f}, {100 * r['high']:.1f}]  "
             + " ".join(f"{100 * s:.1f}" for s in r["seeds"]) + kept)

@@ -9,7 +9,7 @@ With `--more` also the BiLSTM's embedding modes and widths, and a BERT with laye
 Each seed has its own selection split, teacher, order and dropout. Within a seed all students share the
 teacher and its labels of the training sentences (no augmentation). Soft cross-entropy is at T = 1.
 Runs and students that exist are not made again. Scores are on dev, which no choice was made on.
-An interval resamples dev sentences and averages the seeds in each draw.
+An interval is over seeds and dev sentences, see `kd_nb.metrics.seeds_interval`.
 """
 import argparse
 from dataclasses import replace
@@ -26,7 +26,7 @@ from kd_nb.run import ModelRef, Run
 from kd_nb.settings import Settings
 from kd_nb.speed import baselines
 from kd_nb.teacher import load_teacher
-from real_data import interval, read_predictions
+from real_data import read_predictions, scored
 from stamp import save
 
 # name -> settings that differ; the student's kind is the name's first word
@@ -60,13 +60,8 @@ def students(base: Settings, run: Path, arms: dict):
 
 def row(metric, runs, model, teacher):
     "Mean score of a model over the seeds with its interval, and the share of its teachers' score."
-    label, preds = read_predictions(runs, model)
-    mean = lambda label, *preds: np.mean([score(metric, label, p) for p in preds])
-    low, high = interval(mean, label, *preds)
-    seeds = [score(metric, label, p) for p in preds]
-    together = float(np.mean(seeds))
-    return dict(
-        model=model, mean=together, low=low, high=high, seeds=seeds, kept=together / (teacher or together))
+    found = scored(metric, *read_predictions(runs, model))
+    return dict(model=model) | found | dict(kept=found["mean"] / (teacher or found["mean"]))
 
 
 def main():
