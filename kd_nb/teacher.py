@@ -171,7 +171,7 @@ def load_teacher(
     return Teacher(model, tokenizer, labels).to(pick_device()).eval()
 
 # %% ../nbs/10_teacher.ipynb #head-1
-PATIENCE = 3  # epochs without a better score before fine-tuning stops
+PATIENCE = 5  # epochs without a better score before fine-tuning stops; the last ones, at low rates, help most
 STRENGTHS = (1., 10., 100.)  # inverse strengths of regularisation, for vectors of mean length one
 
 def fit_head(

@@ -1,8 +1,9 @@
 """Ways to fine-tune a teacher, on all tasks, in several seeds: which is best by selection, and what it scores on dev.
 
     export KD_NB_DATA=~/data
-    python studies/teacher.py --work runs/teachers --save nbs/saved/teachers.csv
-    python studies/teacher.py --work runs/teachers --teacher mpnet --tasks cola --ways usual --save nbs/saved/teachers-mpnet.csv
+    python studies/teacher.py --work runs/teachers
+    python studies/teacher.py --work runs/teachers --teacher mpnet --tasks cola --ways usual
+    python studies/teacher.py --work runs/teachers --tasks --save nbs/saved/teachers.csv
 
 A training is `<work>/<teacher>-<way>-<task>-s<seed>.json`; one that exists is not made again. So several of these
 can run at the same time, and the last one saves them all. Each seed has another selection split, order and dropout.
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.basics import set_seed
 
+from kd_nb.calibration import apply_temperature, fit_temperature
 from kd_nb.core import fast_bf16, pick_device, read_json, write_json
-from kd_nb.metrics import score, seeds_interval
+from kd_nb.metrics import predictions, score, seeds_interval
 from kd_nb.run import load_data
 from kd_nb.settings import Settings
 from kd_nb.teacher import fine_tune, load_teacher, teacher_recipe
@@ -38,7 +40,8 @@ def train(name, way, task, seed):
     train, select, dev = (task.splits[s] for s in ("train", "select", "dev"))
     with tempfile.TemporaryDirectory() as folder:
         log = fine_tune(teacher, train, select, task.metric, folder, **recipe, seed=seed, fitted=fitted)
-    seconds, z = time.perf_counter() - start, {s: teacher.logits(task.splits[s]["sentence"][:]) for s in ("select", "dev")}
+    seconds = time.perf_counter() - start
+    z = {s: teacher.logits(task.splits[s]["sentence"][:]) for s in ("select", "dev")}
     return recipe | dict(
         teacher=name, way=way, task=task.name, seed=seed, pooling=teacher.pooling, metric=task.metric,
         selection=log.score.max(), frozen=log.score[0] if fitted else None, kept=int(log.epoch[log.score.argmax()]),
@@ -46,6 +49,16 @@ def train(name, way, task, seed):
         threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()),
         label=list(dev["label"]), pred=z["dev"].argmax(1).tolist(),
         logits={s: np.round(v.astype(float), 4).tolist() for s, v in z.items()}, select_label=list(select["label"]))
+
+
+def too_sure(g, task_labels):
+    "Confidence less accuracy on dev, in points, before and after a temperature fitted on selection; and that."
+    names = [str(i) for i in range(task_labels)]
+    select, dev = (predictions([""] * len(y), np.array(g.logits[s]), names, y)
+                   for s, y in (("select", g.select_label), ("dev", g.label)))
+    temperature = fit_temperature(select, names)
+    def gap(table): return 100 * (table.confidence.mean() - (table.label == table.pred).mean())
+    return gap(dev), gap(apply_temperature(dev, temperature)), temperature
 
 
 def collect(work):
@@ -60,6 +73,8 @@ def collect(work):
                     threads=g.threads.iloc[0], bf16=g.bf16.iloc[0])
         label, metric = np.array(g.label.iloc[0]), g.metric.iloc[0]
         preds = [np.array(p) for p in g.pred]
+        sure = np.mean([too_sure(r, len(r.logits["dev"][0])) for r in g.itertuples()], axis=0)
+        row |= dict(zip(("too_sure", "too_sure_cooled", "temperature"), sure))
         if len(g) > 1: _, row["low"], row["high"] = seeds_interval(metric, label, preds)
         if len(g) > 1 and known is not None and way != "usual" and len(known) == len(g):
             others = [np.array(p) for p in known.sort_values("seed").pred]

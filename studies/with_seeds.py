@@ -43,9 +43,10 @@ def main():
         made["rows"] = [widen(r, n) for r in rows.values()]
         if "curve" in made: made["curve"] = [widen(r, n) for r in made["curve"]]
         if "gains" in made:
-            pairs = {g.format(way): [m.format(way) for m in models] for g, models in GAINS.items() for way in ("lm", "rules")}
-            made["gains"] = [
-                widen(with_differences(g, *(rows[m] for m in pairs[g["name"]])), n) for g in made["gains"]]
+            pairs = {
+                name.format(way): [rows[m.format(way)] for m in models]
+                for name, models in GAINS.items() for way in ("lm", "rules")}
+            made["gains"] = [widen(with_differences(g, *pairs[g["name"]]), n) for g in made["gains"]]
         write_json(path, made)
         stamp(path, only=WIDER)
 

@@ -23,7 +23,7 @@ def repeated(n=40, copies=3):
     "Texts of two classes, each there three times, spelt differently."
     spell = (str, str.upper, lambda s: s.replace(" ", "  "))
     texts = [f"text number {i} of class {i % 2}" for i in range(n)]
-    return rows_of([spell[c](t) for c in range(copies) for t in texts], [f"c{i % 2}" for _ in range(copies) for i in range(n)])
+    return rows_of([spell[c](t) for c in range(copies) for t in texts], [f"c{i % 2}" for i in range(n)] * copies)
 
 
 def keys(ds): return {same_key(s) for s in ds["sentence"]}
@@ -70,7 +70,8 @@ def test_long_texts_are_compared_in_time():
 
 
 def test_a_class_with_one_text_stays_in_training_and_is_named():
-    rows = pd.concat([repeated(), rows_of(["alone", "Alone", "single"], ["lonely", "lonely", "one"])], ignore_index=True)
+    single = rows_of(["alone", "Alone", "single"], ["lonely", "lonely", "one"])
+    rows = pd.concat([repeated(), single], ignore_index=True)
     for seed in range(5):
         first, second = stratified_split(task_of(rows).splits["train"], 0.3, seed)
         assert {"alone", "Alone", "single"} <= set(first["sentence"])
