@@ -41,32 +41,36 @@ def predict_splits(
 
 # %% ../nbs/23_run_results.ipynb #cell-022
 def scored(
-    name: str,    # of the keys
     metric: str,  # a name in `METRICS`
     label: np.ndarray,  # gold classes, int[n]
     pred: np.ndarray,   # predicted classes, int[n]
-) -> dict:  # `name` (0 to 1), `name_low` and `name_high` (95 % interval), `n_name`; None where n is 0
-    "A score with its interval, as it stands in `metrics.json`."
+) -> dict:  # `score` (0 to 1), `low` and `high` (95 % interval), `n`; None where n is 0
+    "A score with its interval."
     value = score(metric, label, pred) if len(label) else None
     low, high = interval(metric, label, pred) if len(label) > 1 else (value, value)
-    return {name: value, f"{name}_low": low, f"{name}_high": high, f"n_{name}": len(label)}
+    return dict(score=value, low=low, high=high, n=len(label))
+
+def _named(split: str, found: dict) -> dict:
+    "What `scored` gives as it stands in `metrics.json`."
+    return {split: found["score"], f"{split}_low": found["low"], f"{split}_high": found["high"],
+            f"n_{split}": found["n"]}
 
 # %% ../nbs/23_run_results.ipynb #cell-022-b
 def evaluate(
     run: Run,
     ref: ModelRef,
     model: SentenceClassifier,  # which it means
-    # parameters, `without_embeddings`, `disk_bytes`; for each split what `scored` gives, also
-    # of its unseen rows, e.g. `dev_unseen`
+    # parameters, `without_embeddings`, `disk_bytes`; for each split `dev`, `dev_low`, `dev_high`, `n_dev`, and
+    # the same of its rows that training has not seen, `dev_unseen` and so on
 ) -> dict:
     "One row of the results: sizes, scores with intervals."
     row, task = dict(model=str(ref)) | count_parameters(model), run.task
     row["disk_bytes"] = folder_bytes(run.home(ref))
     for split, table in predict_splits(run, ref, model).items():
         label, pred = (table[c].map(task.labels.index).to_numpy() for c in ("label", "pred"))
-        unseen = ~seen_rows(task, split)
-        row |= scored(split, task.metric, label, pred)
-        row |= scored(f"{split}_unseen", task.metric, label[unseen], pred[unseen])
+        unseen, whole = ~seen_rows(task, split), scored(task.metric, label, pred)
+        apart = whole if unseen.all() else scored(task.metric, label[unseen], pred[unseen])
+        row |= _named(split, whole) | _named(f"{split}_unseen", apart)
     return row
 
 # %% ../nbs/23_run_results.ipynb #50908fdb

@@ -16,7 +16,7 @@ import numpy as np, pandas as pd, torch
 from fastai.basics import set_seed
 
 from kd_nb.calibration import apply_temperature, fit_temperature
-from kd_nb.core import fast_bf16, pick_device, read_json, write_json
+from kd_nb.core import KdError, fast_bf16, pick_device, read_json, write_json
 from kd_nb.metrics import predictions, score, seeds_interval
 from kd_nb.run import load_data
 from kd_nb.settings import Settings
@@ -56,8 +56,9 @@ def too_sure(g, task_labels):
     names = [str(i) for i in range(task_labels)]
     select, dev = (predictions([""] * len(y), np.array(g.logits[s]), names, y)
                    for s, y in (("select", g.select_label), ("dev", g.label)))
-    temperature = fit_temperature(select, names)
     def gap(table): return 100 * (table.confidence.mean() - (table.label == table.pred).mean())
+    try: temperature = fit_temperature(select, names)
+    except KdError: return gap(dev), np.nan, np.nan  # none fits: mini-acceptability has 40 selection rows
     return gap(dev), gap(apply_temperature(dev, temperature)), temperature
 
 

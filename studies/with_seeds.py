@@ -7,7 +7,7 @@ The files have the scores of each seed, and an interval of their mean over sente
 over sentences. `kd_nb.metrics.mean_of_seeds` puts both together. A file that was widened is left as it is, and so is
 one of a single seed. The studies themselves give such intervals now.
 """
-import sys
+import argparse
 from pathlib import Path
 
 from kd_nb.core import read_json, write_json
@@ -33,7 +33,9 @@ def with_differences(row, first, second):
 
 
 def main():
-    for path in map(Path, sys.argv[1:]):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("files", type=Path, nargs="+")
+    for path in p.parse_args().files:
         made, n = read_json(path), load_task(read_json(path)["task"]).splits["dev"].num_rows
         rows = {r.get("name") or r["model"]: r for r in made["rows"]}
         if "gain over hard" in rows:
