@@ -44,8 +44,9 @@ def load_data(
     if not len(parts["select"]):
         raise KdError("every label has a single training text: at least two of one label are needed")
     if s.max_train and s.max_train < len(train):
-        share = s.max_train / len(train)
-        parts = {split: stratified_sample(ds, share, s.seed) for split, ds in parts.items()}
+        parts["select"] = stratified_sample(parts["select"], s.max_train / len(train), s.seed)
+        share = (s.max_train - len(parts["select"])) / len(parts["train"])
+        parts["train"] = stratified_sample(parts["train"], share, s.seed)
     for split, ds in parts.items(): task.splits[split] = ds
     return task
 
