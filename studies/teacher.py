@@ -20,33 +20,44 @@ from kd_nb.core import KdError, fast_bf16, pick_device, read_json, write_json
 from kd_nb.metrics import predictions, score, seeds_interval
 from kd_nb.run import load_data
 from kd_nb.settings import Settings
-from kd_nb.teacher import fine_tune, load_teacher, teacher_recipe
+from kd_nb.teacher import fine_tune, keep_lower, load_teacher, teacher_recipe
 from stamp import save
 
 TASKS = {"mini-intents": None, "mini-sentiment": None, "mini-acceptability": None, "sara": None,
          "sst2": 8000, "cola": None}  # task -> `--max-train`
-WAYS = {  # how it reads a sentence (None: as it was trained), is the head fitted, learning rate as a multiple
-    "usual": (None, True, 1), "study": ("head", False, None), "new head": (None, False, 1),
-    "head": ("head", True, 1), "slower": (None, True, 0.5), "faster": (None, True, 2)}
+WAYS = {  # what differs from the usual: how it reads a sentence, whether the head is fitted, the rate (times) ...
+    "usual": {}, "study": dict(study=True, pooling="head", fitted=False),
+    "new head": dict(fitted=False), "head": dict(pooling="head"),
+    "slower": dict(times=0.5), "faster": dict(times=2),
+    "batches of 72": dict(batch_size=72), "batches of 144": dict(batch_size=144),
+    "batches of 144, faster": dict(batch_size=144, times=2),
+    "third frozen": dict(frozen=1 / 3), "half frozen": dict(frozen=1 / 2),
+    "72, third frozen": dict(batch_size=72, frozen=1 / 3),
+    "144, third frozen": dict(batch_size=144, frozen=1 / 3),
+    "144, third frozen, faster": dict(batch_size=144, frozen=1 / 3, times=2),
+    "144, half frozen, faster": dict(batch_size=144, frozen=1 / 2, times=2)}
 
 
-def train(name, way, task, seed):
-    "One training: selection score, dev predictions, seconds."
-    pooling, fitted, times = WAYS[way]
-    recipe = teacher_recipe(name, task.splits["train"].num_rows, study=way == "study")
-    if times: recipe["lr"] *= times
+def train(name, way, task, seed, folder=None):
+    "One training: selection score, dev predictions, seconds. `folder` holds the model, if it is no packaged one."
+    way_of = dict(study=False, pooling=None, fitted=True, times=1, frozen=0) | WAYS[way]
+    recipe = teacher_recipe(folder or name, task.splits["train"].num_rows, study=way_of["study"])
+    recipe |= dict(lr=recipe["lr"] * way_of["times"], batch_size=way_of.get("batch_size", recipe["batch_size"]))
     set_seed(seed)
-    teacher, start = load_teacher(name, task.labels, pooling), time.perf_counter()
+    teacher = load_teacher(folder or name, task.labels, way_of["pooling"])
+    keep_lower(teacher, round(way_of["frozen"] * teacher.model.config.num_hidden_layers))
     train, select, dev = (task.splits[s] for s in ("train", "select", "dev"))
-    with tempfile.TemporaryDirectory() as folder:
-        log = fine_tune(teacher, train, select, task.metric, folder, **recipe, seed=seed, fitted=fitted)
-    seconds = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as state:
+        start = time.perf_counter()
+        log = fine_tune(teacher, train, select, task.metric, state, **recipe, seed=seed, fitted=way_of["fitted"])
+        seconds = time.perf_counter() - start
     z = {s: teacher.logits(task.splits[s]["sentence"][:]) for s in ("select", "dev")}
     return recipe | dict(
         teacher=name, way=way, task=task.name, seed=seed, pooling=teacher.pooling, metric=task.metric,
-        selection=log.score.max(), frozen=log.score[0] if fitted else None, kept=int(log.epoch[log.score.argmax()]),
+        selection=log.score.max(), frozen=log.score[0] if log.epoch[0] == 0 else None,
+        kept=int(log.epoch[log.score.argmax()]),
         dev=score(task.metric, np.array(dev["label"]), z["dev"].argmax(1)), seconds=seconds,
-        threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()),
+        threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()), device=pick_device().type,
         label=list(dev["label"]), pred=z["dev"].argmax(1).tolist(),
         logits={s: np.round(v.astype(float), 4).tolist() for s, v in z.items()}, select_label=list(select["label"]))
 
