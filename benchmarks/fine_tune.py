@@ -1,83 +1,90 @@
-"""What makes an epoch of fine-tuning a teacher faster? Seconds of an epoch by batch size and frozen layers.
+"""An epoch of fine-tuning a teacher: seconds by batch size, in float32 and in bfloat16.
 
     KD_NB_DATA=~/data python benchmarks/fine_tune.py --task cola
 
-The share is that of the machine's matrix rate: what the epoch's matrix products would take by themselves, at the
-rate of a large product, as a share of its seconds. Padding counts as work that brings nothing.
+Both precisions do the same batches in turn. The share is that of a large product's rate: what the matrix products of
+the sentences would take by themselves, as a share of the seconds. Products with padding do not count.
 """
 import argparse, time
 
 import numpy as np, torch, torch.nn.functional as F
 
-from kd_nb.core import autocast, pick_device
+from kd_nb.core import fast_bf16, pick_device
 from kd_nb.run import load_data
 from kd_nb.settings import Settings
-from kd_nb.teacher import keep_lower, load_teacher
-from kd_nb.training import Batches, only_rows
+from kd_nb.teacher import load_teacher
+from kd_nb.training import Batches, inside_mask, only_rows
+
+PRECISIONS = {"float32": False, "bfloat16": True}
 
 
-def matrix_rate(size=2048):
-    "Multiplications and additions a second of a large product, in the precision of training."
-    x, took = torch.randn(size, size, device=pick_device()), []
-    with autocast(x.device):
-        for _ in range(8):
-            start = time.perf_counter()
-            x @ x
-            took.append(time.perf_counter() - start)
+def product_rate(device, bf16, size=2048):
+    "Multiplications and additions a second in a large product."
+    x, took = torch.randn(size, size, device=device), []
+    if bf16: x = x.bfloat16()
+    for _ in range(8):
+        start = time.perf_counter()
+        float((x @ x)[0, 0])
+        took.append(time.perf_counter() - start)
     return 2 * size ** 3 / min(took)
 
 
-def epoch(task, name, batch_size, frozen, batches):
-    "Seconds of an epoch (the median step, times their number), its share of the matrix rate, and of padding."
-    teacher = load_teacher(name, task.labels)
-    keep_lower(teacher, frozen)
+def step(model, opt, ids, lengths, label, bf16):
+    "Seconds of one."
+    start, mask = time.perf_counter(), inside_mask(lengths, ids.shape[1]).long()
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=bf16):
+        z = model(input_ids=ids, attention_mask=mask).logits
+    F.cross_entropy(z.float(), label).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
+    opt.step()
+    opt.zero_grad()
+    float(z.detach()[0, 0])  # an accelerator has finished
+    return time.perf_counter() - start
+
+
+def epoch(name, task, batch_size, steps):
+    "Seconds of an epoch in each precision, from the median of some steps; multiplications and additions; padding."
+    teacher, device = load_teacher(name, task.labels), pick_device()
     teacher.train()
-    train, device = task.splits["train"], pick_device()
+    train = task.splits["train"]
     tokens = teacher.tokenise(train["sentence"][:])
-    linear = [m for m in teacher.modules() if isinstance(m, torch.nn.Linear)]
-    forward = sum(m.weight.numel() for m in linear)
-    trained = sum(m.weight.numel() for m in linear if m.weight.requires_grad)
-    took, read, given = [], 0, 0
+    took, given, read = {p: [] for p in PRECISIONS}, 0, 0
     with only_rows([teacher.model.get_input_embeddings()], tokens) as (small,):
         teacher.model.config.pad_token_id = small.pad_id
-        opt = torch.optim.AdamW([p for p in teacher.parameters() if p.requires_grad], lr=1e-5, fused=True)
+        opt = torch.optim.AdamW(teacher.parameters(), lr=0., fused=True)
         torch.manual_seed(0)
-        loader = Batches(small, torch.tensor(train["label"][:]), batch_size=batch_size)
-        for i, (ids, lengths, (label,)) in enumerate(loader):
-            start = time.perf_counter()
-            loss = F.cross_entropy(teacher(ids.to(device), lengths.to(device)), label.to(device))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(teacher.parameters(), 1.)
-            opt.step()
-            opt.zero_grad()
-            float(loss.detach())
-            took.append((time.perf_counter() - start) / ids.numel())
-            read, given = read + int(lengths.sum()), given + ids.numel()
-            if i == batches: break
-    seconds = np.median(took[1:]) * given * len(tokens.ids) / read
-    # products of the forward pass, and two more of it for each layer that learns
-    flops = 2 * (forward + 2 * trained) * len(tokens.ids)
-    return seconds, flops / seconds, 1 - read / given
+        batches = Batches(small, torch.tensor(train["label"][:]), batch_size=batch_size)
+        for i, (ids, lengths, (label,)) in enumerate(batches):
+            given, read = given + ids.numel(), read + int(lengths.sum())
+            if i >= steps: continue
+            batch = ids.to(device), lengths.to(device), label.to(device)
+            for p, bf16 in PRECISIONS.items():
+                took[p].append(step(teacher.model, opt, *batch, bf16) / ids.numel())
+    weights = sum(m.weight.numel() for m in teacher.modules() if isinstance(m, torch.nn.Linear))
+    seconds = {p: given * np.median(t[1:]) for p, t in took.items()}
+    return seconds, 6 * weights * read, 1 - read / given  # forward, and twice as much backward
 
 
 def main():
-    doc = __doc__.splitlines()[0]
-    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--task", default="mini-intents", help="as of kd-nb run")
-    p.add_argument("--teacher", default="minilm", help="as of kd-nb run")
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--task", default="mini-intents", help="as of kd-nb run; here mini-intents, if not given")
+    p.add_argument("--teacher", default="minilm", help="as of kd-nb run; here minilm, if not given")
     p.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
-    p.add_argument("--batches", type=int, default=20, help="timed steps")
+    p.add_argument("--steps", type=int, default=20, help="timed in each precision, after one to warm up")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
-    task, rate = load_data(Settings(task=args.task)), matrix_rate()
-    print(f"{args.teacher}, {args.task}, {args.threads} threads; a large product: {rate / 1e9:.0f} GFLOP/s")
+    task, device = load_data(Settings(task=args.task)), pick_device()
+    rate = {p: product_rate(device, bf16) for p, bf16 in PRECISIONS.items()}
+    print(f"{args.teacher} on {args.task}, {args.threads} threads; a large product: "
+          + ", ".join(f"{p} {r / 1e9:.0f} GFLOP/s" for p, r in rate.items())
+          + f"; kd_nb trains in {'bfloat16' if fast_bf16(device) else 'float32'} here")
     first = None
-    for batch_size, frozen in ((36, 0), (72, 0), (144, 0), (36, 2), (72, 2), (144, 2)):
-        seconds, done, padding = epoch(task, args.teacher, batch_size, frozen, args.batches)
-        first = first or seconds
-        print(f"batches of {batch_size:3}, {frozen} layers frozen: {seconds:6.1f} s an epoch, "
-              f"{first / seconds:.2f} times as fast as the first; {100 * done / rate:.0f} % of the matrix rate, "
-              f"{100 * padding:.0f} % padding")
+    for batch_size in (36, 72, 144):
+        seconds, work, padding = epoch(args.teacher, task, batch_size, args.steps + 1)
+        for p, s in seconds.items():
+            first = first or s
+            print(f"batches of {batch_size:3}, {p:8}: {s:6.1f} s an epoch, {first / s:.2f} times as fast as the "
+                  f"first; {100 * work / s / rate[p]:.0f} % of a large product's rate, {100 * padding:.0f} % padding")
 
 
 if __name__ == "__main__": main()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEACHERS', 'POOLINGS', 'PATIENCE', 'STRENGTHS', 'choose_teacher', 'pooling_of', 'PooledClassifier', 'Teacher',
-           'load_teacher', 'fit_head', 'start_head', 'teacher_recipe', 'keep_lower', 'fine_tune']
+           'load_teacher', 'fit_head', 'start_head', 'teacher_recipe', 'fine_tune']
 
 # %% ../nbs/10_teacher.ipynb #cell-003
 from copy import deepcopy
@@ -223,18 +223,6 @@ def teacher_recipe(
     if study: return dict(epochs=10 if small else 3, lr=5e-5, batch_size=36)
     if _width(name) <= 384: return dict(epochs=6 if small else 4, lr=1e-4, batch_size=36)
     return dict(epochs=4 if small else 3, lr=4e-5, batch_size=36)
-
-# %% ../nbs/10_teacher.ipynb #frozen-1
-def keep_lower(
-    teacher: Teacher,  # changed in place
-    layers: int,       # the lowest layers, which keep their weights, with all embeddings; 0: all weights learn
-):
-    "Fine-tune the upper layers and the head alone."
-    if not layers: return
-    count = teacher.model.config.num_hidden_layers
-    stack = next(m for m in teacher.model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
-    teacher.model.base_model.requires_grad_(False)
-    stack[layers:].requires_grad_(True)
 
 # %% ../nbs/10_teacher.ipynb #cell-019
 def fine_tune(

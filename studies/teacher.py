@@ -4,9 +4,11 @@
     python studies/teacher.py --work runs/teachers
     python studies/teacher.py --work runs/teachers --teacher mpnet --tasks cola --ways usual
     python studies/teacher.py --work runs/teachers --tasks --save nbs/saved/teachers.csv
+    python studies/teacher.py --work runs/teacher-ways --save nbs/saved/teacher-ways.csv
 
 A training is `<work>/<teacher>-<way>-<task>-s<seed>.json`; one that exists is not made again. So several of these
-can run at the same time, and the last one saves them all. Each seed has another selection split, order and dropout.
+can run at the same time, and the last one saves them all. The trainings of a folder are of one kind of machine.
+Each seed has another selection split, order and dropout.
 An interval of a mean is over seeds and dev sentences, see `kd_nb.metrics.seeds_interval`.
 """
 import argparse, tempfile, time
@@ -20,26 +22,35 @@ from kd_nb.core import KdError, fast_bf16, pick_device, read_json, write_json
 from kd_nb.metrics import predictions, score, seeds_interval
 from kd_nb.run import load_data
 from kd_nb.settings import Settings
-from kd_nb.teacher import fine_tune, keep_lower, load_teacher, teacher_recipe
-from stamp import save
+from kd_nb.teacher import fine_tune, load_teacher, teacher_recipe
+from stamp import processor, save
 
 TASKS = {"mini-intents": None, "mini-sentiment": None, "mini-acceptability": None, "sara": None,
          "sst2": 8000, "cola": None}  # task -> `--max-train`
 WAYS = {  # what differs from the usual: how it reads a sentence, whether the head is fitted, the rate (times) ...
     "usual": {}, "study": dict(study=True, pooling="head", fitted=False),
     "new head": dict(fitted=False), "head": dict(pooling="head"),
-    "slower": dict(times=0.5), "faster": dict(times=2),
+    "half the rate": dict(times=0.5), "twice the rate": dict(times=2),
     "batches of 72": dict(batch_size=72), "batches of 144": dict(batch_size=144),
-    "batches of 144, faster": dict(batch_size=144, times=2),
-    "batches of 144, three times as fast": dict(batch_size=144, times=3),
-    "new head, slower": dict(fitted=False, times=0.5), "new head, faster": dict(fitted=False, times=2),
-    "new head, batches of 144, faster": dict(fitted=False, batch_size=144, times=2),
-    "new head, batches of 144, three times as fast": dict(fitted=False, batch_size=144, times=3),
+    "batches of 144, twice the rate": dict(batch_size=144, times=2),
+    "batches of 144, three times the rate": dict(batch_size=144, times=3),
+    "new head, half the rate": dict(fitted=False, times=0.5), "new head, twice the rate": dict(fitted=False, times=2),
+    "new head, batches of 144, twice the rate": dict(fitted=False, batch_size=144, times=2),
+    "new head, batches of 144, three times the rate": dict(fitted=False, batch_size=144, times=3),
     "third frozen": dict(frozen=1 / 3), "half frozen": dict(frozen=1 / 2),
     "72, third frozen": dict(batch_size=72, frozen=1 / 3),
     "144, third frozen": dict(batch_size=144, frozen=1 / 3),
-    "144, third frozen, faster": dict(batch_size=144, frozen=1 / 3, times=2),
-    "144, half frozen, faster": dict(batch_size=144, frozen=1 / 2, times=2)}
+    "144, third frozen, twice the rate": dict(batch_size=144, frozen=1 / 3, times=2),
+    "144, half frozen, twice the rate": dict(batch_size=144, frozen=1 / 2, times=2)}
+
+
+def keep_lower(teacher, share):
+    "The lowest layers, a share of all, keep their weights, and so do all embeddings."
+    if not share: return
+    count = teacher.model.config.num_hidden_layers
+    stack = next(m for m in teacher.model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
+    teacher.model.base_model.requires_grad_(False)
+    stack[round(share * count):].requires_grad_(True)
 
 
 def train(name, way, task, seed, folder=None):
@@ -49,7 +60,7 @@ def train(name, way, task, seed, folder=None):
     recipe |= dict(lr=recipe["lr"] * way_of["times"], batch_size=way_of.get("batch_size", recipe["batch_size"]))
     set_seed(seed)
     teacher = load_teacher(folder or name, task.labels, way_of["pooling"])
-    keep_lower(teacher, round(way_of["frozen"] * teacher.model.config.num_hidden_layers))
+    keep_lower(teacher, way_of["frozen"])
     train, select, dev = (task.splits[s] for s in ("train", "select", "dev"))
     with tempfile.TemporaryDirectory() as state:
         start = time.perf_counter()
@@ -61,7 +72,8 @@ def train(name, way, task, seed, folder=None):
         selection=log.score.max(), frozen=log.score[0] if log.epoch[0] == 0 else None,
         kept=int(log.epoch[log.score.argmax()]),
         dev=score(task.metric, np.array(dev["label"]), z["dev"].argmax(1)), seconds=seconds,
-        threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()), device=pick_device().type,
+        threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()),
+        machine=torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
         label=list(dev["label"]), pred=z["dev"].argmax(1).tolist(),
         logits={s: np.round(v.astype(float), 4).tolist() for s, v in z.items()}, select_label=list(select["label"]))
 
@@ -85,8 +97,8 @@ def collect(work):
         g, known = g.sort_values("seed"), usual.get((name, task))
         row = dict(teacher=name, way=way, task=task, seeds=len(g), epochs=g.epochs.iloc[0], lr=g.lr.iloc[0])
         row |= {k: g[k].astype(float).mean() for k in ("selection", "frozen", "dev", "seconds")}
-        row |= dict(kept=" ".join(map(str, g.kept)), dev_seeds=" ".join(f"{100 * d:.1f}" for d in g.dev),
-                    threads=g.threads.iloc[0], bf16=g.bf16.iloc[0])
+        row |= {f"{k}_seeds": " ".join(f"{100 * x:.1f}" for x in g[k]) for k in ("selection", "dev")}
+        row |= dict(kept=" ".join(map(str, g.kept))) | {k: g[k].iloc[0] for k in ("threads", "bf16", "machine")}
         label, metric = np.array(g.label.iloc[0]), g.metric.iloc[0]
         preds = [np.array(p) for p in g.pred]
         sure = np.mean([too_sure(r, len(r.logits["dev"][0])) for r in g.itertuples()], axis=0)
@@ -116,4 +128,6 @@ if __name__ == "__main__":
                 if path.exists(): continue
                 data = load_data(Settings(task=task, max_train=TASKS[task], seed=seed))
                 write_json(path, train(args.teacher, way, data, seed))
-    if args.save: save(args.save, collect(args.work))
+    if args.save:
+        made = collect(args.work)
+        save(args.save, made, trained_on=sorted(made.machine.unique()))
