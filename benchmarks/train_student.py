@@ -56,7 +56,8 @@ def ours(student, transfer, select, epochs):
     "kd_nb's loop as `kd-nb` runs it. Its seconds include scoring `select`, but not writing the state file."
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
         loss = make_loss("mse")
-        log = distil(student, transfer, select, "accuracy", folder, loss, epochs, LR, BATCH, clip=CLIP)
+        log = distil(student, transfer, select, "accuracy", folder, loss,
+                     epochs=epochs, lr=LR, batch_size=BATCH, clip=CLIP)
     return list(log.seconds), list(log.loss)
 
 def plain(student, transfer, epochs):

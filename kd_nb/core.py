@@ -202,7 +202,10 @@ def fast_bf16(device: "torch.device") -> bool:
     "Has this device hardware for bfloat16 that is worth using?"
     import torch
     if device.type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_tile", False))
+    if device.type != "cpu": return False
+    has = torch.cpu.get_capabilities()
+    # AVX-512-BF16 alone pays on AMD's processors, and costs on Intel's
+    return bool(has.get("amx_tile") or has.get("avx512_bf16") and has.get("cpu_name", "").startswith("AMD"))
 
 # %% ../nbs/01_core.ipynb #cell-027-x2
 def autocast(
