@@ -314,9 +314,9 @@ def mlm_writer(
     return write
 
 # %% ../nbs/11_augment.ipynb #ways-01
-def _tokenizer_of(teacher: str):
-    "Of a teacher; a mistyped one is found here, before a language model is trained."
-    return load_teacher(teacher, ["-", "+"], "head").hf_tokenizer
+def _tokenizer_of(config: dict):
+    "Of a run's teacher; one that cannot teach is found here, before a language model is trained."
+    return load_teacher(config["teacher"], ["-", "+"], config.get("teacher_pooling")).hf_tokenizer
 
 # %% ../nbs/11_augment.ipynb #ways-01-x1
 def write_with_lm(
@@ -326,7 +326,7 @@ def write_with_lm(
     work: Path,            # the fine-tuned language model is kept here, in `lm`
 ) -> Callable:             # see `generate`
     "A language model, fine-tuned on the training sentences."
-    _tokenizer_of(config["teacher"])
+    _tokenizer_of(config)
     def load():
         with processes().main_process_first(): return load_lm(config["lm"])
     def tune(part, lm):
@@ -344,7 +344,7 @@ def write_with_lm(
 def write_by_rules(sentences: list[str], select: list[str], config: dict, work: Path) -> Callable:
     "The rules of Tang et al. 2019; a masked word becomes the teacher's mask token."
     with extra("augment"): import textblob  # noqa: F401, asked for before a teacher is loaded
-    tokenizer = _tokenizer_of(config["teacher"])
+    tokenizer = _tokenizer_of(config)
     return rules_writer(sentences, config["seed"], tokenizer.mask_token or tokenizer.unk_token or "_")
 
 def write_with_mlm(sentences: list[str], select: list[str], config: dict, work: Path) -> Callable:

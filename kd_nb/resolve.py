@@ -103,7 +103,7 @@ def resolve(
     s, n_rows = replace(s, teacher=teacher), len(task.splits["train"])
     study = s.recipe == "study"
     defaults = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows, study).items()}
-    defaults["teacher_pooling"] = "head" if study else pooling_of(teacher)
+    defaults["teacher_pooling"] = pooling_of(teacher, s.teacher_pooling or ("head" if study else None))
     if s.state_loss: defaults["state_weight"] = 1.
     if s.augment: defaults |= dict(n_augment=10_000) | AUGMENTS[s.augment].defaults(s.lm)
     config = asdict(s) | {k: v for k, v in defaults.items() if getattr(s, k) is None}

@@ -127,7 +127,9 @@ def only_rows(
 ) -> Iterator[list[Tokens]]:  # the same sentences, numbered for the small tables
     """Within the block the embeddings hold only the rows that occur in `tokens`.
     Afterwards they hold all, the trained rows put back."""
-    used = torch.cat([t.ids for t in tokens] + [torch.tensor([t.pad_id for t in tokens])]).unique()
+    # a table that knows its padding keeps all rows up to it: RoBERTa's kind counts positions from its number
+    kept = torch.arange(1 + max((e.padding_idx for e in embeddings if e.padding_idx is not None), default=-1))
+    used = torch.cat([t.ids for t in tokens] + [torch.tensor([t.pad_id for t in tokens]), kept]).unique()
     number = lambda ids: torch.searchsorted(used, torch.as_tensor(ids))
     full, padding = [e.weight for e in embeddings], [e.padding_idx for e in embeddings]
     for e, w, p in zip(embeddings, full, padding):
@@ -346,7 +348,7 @@ def fit(
     # is shown the log so far, when it is safe; may raise
     after_epoch: Callable[[list[dict]], None] | None = None,
     cbs: Sequence[Callback] = (),  # further callbacks of fastai's
-) -> pd.DataFrame:           # a row an epoch: epoch (from 1), loss (mean over batches), score, seconds
+) -> pd.DataFrame:           # a row an epoch: epoch (from 1; 0 if `scored`), loss (mean over batches), score, seconds
     """Train `model` with AdamW (or Adadelta), warm-up, decay and clipping.
     The best epoch is kept, and a killed run continues."""
     state = Path(folder)/"state.safetensors"

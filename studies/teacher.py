@@ -104,8 +104,9 @@ def collect(work):
         sure = np.mean([too_sure(r, len(r.logits["dev"][0])) for r in g.itertuples()], axis=0)
         row |= dict(zip(("too_sure", "too_sure_cooled", "temperature"), sure))
         if len(g) > 1: _, row["low"], row["high"] = seeds_interval(metric, label, preds)
-        if len(g) > 1 and known is not None and way != "usual" and len(known) == len(g):
-            others = [np.array(p) for p in known.sort_values("seed").pred]
+        if len(g) > 1 and known is not None and way != "usual":
+            both = g.merge(known, on="seed", suffixes=("", "_usual"))  # the same selection splits
+            preds, others = ([np.array(p) for p in both[k]] for k in ("pred", "pred_usual"))
             row["minus_usual"], row["minus_low"], row["minus_high"] = seeds_interval(metric, label, preds, others)
         rows.append(row)
     return pd.DataFrame(rows)

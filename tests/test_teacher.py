@@ -2,6 +2,7 @@
 import json, shutil
 
 import numpy as np, pytest, torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from kd_nb.core import KdError, write_json
@@ -11,7 +12,8 @@ from kd_nb.metrics import score
 from kd_nb.pretrained import packaged_folder
 from kd_nb.run import Run
 from kd_nb.splits import stratified_split
-from kd_nb.teacher import PooledClassifier, fine_tune, fit_head, load_teacher, pooling_of
+from kd_nb.teacher import POOLINGS, PooledClassifier, fine_tune, fit_head, load_teacher, pooling_of, teacher_recipe
+from kd_nb.training import only_rows
 from kd_nb.transfer import teacher_key
 from test_run_folders import FAST
 
@@ -21,12 +23,20 @@ KINDS = {
     "bert": SIZES, "roberta": SIZES | dict(max_position_embeddings=140), "electra": SIZES | dict(embedding_size=24),
     "distilbert": dict(dim=24, n_layers=2, n_heads=2, hidden_dim=32), "mpnet": SIZES,
     "gpt2": dict(n_embd=24, n_layer=2, n_head=2, vocab_size=30522)}
+OTHERS = {  # read otherwise, or not at all
+    "camembert": SIZES | dict(max_position_embeddings=140),
+    "t5": dict(d_model=24, d_kv=8, d_ff=32, num_layers=1, num_heads=2, vocab_size=30522, eos_token_id=102,
+               decoder_start_token_id=0),
+    "bart": dict(d_model=24, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+                 encoder_ffn_dim=32, decoder_ffn_dim=32, vocab_size=30522, max_position_embeddings=140,
+                 eos_token_id=102, decoder_start_token_id=101, forced_eos_token_id=None),
+    "fnet": dict(hidden_size=24, num_hidden_layers=1, intermediate_size=32, vocab_size=30522)}
 
 
-def make(folder, kind, auto=AutoModel):
+def make(folder, kind, auto=AutoModel, **more):
     "A model with random weights, and MiniLM's tokeniser."
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, pad_token_id=0, **KINDS[kind])
+    config = AutoConfig.for_model(kind, **dict(pad_token_id=0) | (KINDS | OTHERS)[kind] | more)
     auto.from_config(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(packaged_folder("minilm")).save_pretrained(folder)
     return folder
@@ -75,6 +85,9 @@ def test_a_way_that_we_lack_is_named(here, tmp_path, config):
     assert r.returncode == 2 and "--teacher-pooling: mean, cls, last" in r.stderr and "Traceback" not in r.stderr
     with pytest.raises(KdError, match="pools its states by"): load_teacher(folder, ["a", "b"])
     assert load_teacher(folder, ["a", "b"], "mean").pooling == "mean"
+    size = ["--task", "mini-sentiment", "--max-train", "40", *FAST]
+    r = here("run", *size, "--teacher", str(folder), "--teacher-pooling", "mean", "--name", "x", cwd=tmp_path)
+    assert r.returncode == 0, r.stderr
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '[{"type": 3}]', '[{"type": "x.Pooling"}]', '{"type": "x"}'])
@@ -111,13 +124,85 @@ def test_two_ways_of_reading_are_two_teachers(tmp_path):
     assert len({key(pooling) for pooling in ("mean", "cls", "last")}) == 3 and key("mean") == key("mean")
 
 
-def test_an_encoder_with_a_decoder_is_read_by_its_head(tmp_path):
-    torch.manual_seed(0)
-    config = AutoConfig.for_model("t5", d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, vocab_size=30522)
-    AutoModel.from_config(config).save_pretrained(tmp_path/"m")
-    AutoTokenizer.from_pretrained(packaged_folder("minilm")).save_pretrained(tmp_path/"m")
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_an_encoder_with_a_decoder_is_read_by_its_head(here, sentiment, tmp_path, kind):
+    folder = make(tmp_path/"m", kind)
     with pytest.raises(KdError, match="only --teacher-pooling head can read it"):
-        load_teacher(tmp_path/"m", ["a", "b"], "mean")
+        load_teacher(folder, ["a", "b"], "mean")
+    asked = ["--teacher", str(folder), "--teacher-pooling", "mean", "--augment", "rules", "--name", "x"]
+    r = here("run", "--task", "mini-sentiment", *asked, cwd=tmp_path)
+    assert r.returncode == 2 and "only --teacher-pooling head" in r.stderr and not (tmp_path/"runs/x/augment").exists()
+    task, train, select = sentiment
+    torch.manual_seed(0)
+    teacher = load_teacher(folder, task.labels, "head")
+    log = fine_tune(teacher, train.select(range(60)), select, task.metric, tmp_path/"a", epochs=1)
+    pred = teacher.logits(select["sentence"][:]).argmax(1)
+    assert score(task.metric, np.array(select["label"]), pred) == log.score.max()
+
+
+@pytest.mark.parametrize("kind, more", [("camembert", dict(pad_token_id=1)), ("mpnet", {}), ("roberta", {})])
+@pytest.mark.parametrize("pooling", ["mean", "head"])
+def test_the_small_table_keeps_what_positions_are_counted_from(tmp_path, kind, more, pooling):
+    teacher = load_teacher(make(tmp_path/"m", kind, **more), ["a", "b"], pooling)
+    tokens = teacher.tokenise(SENTENCES)
+    before = teacher.logits(tokens)
+    with only_rows([teacher.model.get_input_embeddings()], tokens) as (small,):
+        teacher.model.config.pad_token_id = small.pad_id
+        assert teacher.logits(small) == pytest.approx(before, abs=1e-6)
+
+
+def test_who_reads_padding_as_text_cannot_teach(tmp_path):
+    folder = make(tmp_path/"m", "fnet")
+    for pooling in POOLINGS:
+        with pytest.raises(KdError, match="reads padding"): load_teacher(folder, ["a", "b"], pooling)
+
+
+def test_a_model_of_few_positions_cannot_teach(here, tmp_path):
+    folder = make(tmp_path/"m", "bert", max_position_embeddings=64)
+    with pytest.raises(KdError, match="cannot read sentences of 128 tokens"): load_teacher(folder, ["a", "b"])
+    r = here("run", "--task", "mini-sentiment", "--teacher", str(folder), "--name", "x", cwd=tmp_path)
+    assert r.returncode != 0 and "128 tokens" in r.stderr and "Traceback" not in r.stderr
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    folder = make(tmp_path/"m", "bert")
+    weights = load_file(folder/"model.safetensors")
+    save_file(weights | {"embeddings.LayerNorm.weight": torch.full((24,), float("nan"))}, folder/"model.safetensors",
+              metadata=dict(format="pt"))
+    with pytest.raises(KdError, match="not finite"): load_teacher(folder, ["a", "b"], "mean")
+    with pytest.raises(KdError, match="all zero"): fit_head(np.zeros((4, 3)), np.arange(4) % 2, 2, 1.)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda folder: (folder/"2_Dense/model.safetensors").unlink(),
+    lambda folder: (folder/"2_Dense/model.safetensors").write_bytes(b"short"),
+    lambda folder: shutil.rmtree(folder/"1_Pooling"),
+    lambda folder: (folder/"config.json").write_text("{"),
+    lambda folder: (folder/"config.json").write_text("[]")])
+def test_a_saved_teacher_that_lost_a_file_says_so(tmp_path, damage):
+    load_teacher(make(tmp_path/"m", "bert"), ["a", "b"], "mean").save(tmp_path/"saved")
+    damage(tmp_path/"saved")
+    with pytest.raises(KdError): load_teacher(tmp_path/"saved")
+
+
+def test_a_new_head_forgets_a_trained_one(tmp_path):
+    folder = make(tmp_path/"m", "bert", AutoModelForSequenceClassification)  # for two labels
+    kept, new = load_teacher(folder).head.weight, load_teacher(folder, ["a", "b"]).head.weight
+    assert kept.shape == new.shape and not torch.equal(kept, new)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "gpt2", "bert"])
+def test_the_width_of_every_kind_is_known(tmp_path, kind):
+    assert teacher_recipe(str(make(tmp_path/"m", kind)), 2000) == teacher_recipe("minilm", 2000)
+
+
+def test_a_decoder_s_head_is_fitted_to_what_it_reads(tmp_path):
+    "Also where a sentence ends in the token that pads."
+    teacher = load_teacher(make(tmp_path/"m", "gpt2", pad_token_id=102), ["a", "b"], "head")
+    teacher.pad_id = teacher.model.config.pad_token_id = 102  # [SEP], with which MiniLM's tokeniser ends sentences
+    vectors = torch.from_numpy(teacher.vectors(teacher.tokenise(SENTENCES)))
+    with torch.no_grad(): by_head = teacher.head(vectors)
+    assert by_head.numpy() == pytest.approx(teacher.logits(SENTENCES), abs=2e-2)
 
 
 def test_a_class_without_rows_is_never_answered():
@@ -179,7 +264,6 @@ def test_the_study_s_recipe(here, tmp_path):
 
 
 def test_a_copy_of_minilm_is_treated_as_minilm(tmp_path):
-    from kd_nb.teacher import teacher_recipe
     shutil.copytree(packaged_folder("minilm"), tmp_path/"mine")
     assert teacher_recipe(str(tmp_path/"mine"), 2000) == teacher_recipe("minilm", 2000)
     assert isinstance(load_teacher(tmp_path/"mine", ["a", "b"]).model, PooledClassifier)
