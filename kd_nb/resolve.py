@@ -44,11 +44,11 @@ def size_of(
     task: Task,
 ) -> dict:        # see `make_student`
     "Sizes of a student, embedding mode included; raises `KdError` if there is none with such word vectors."
-    teacher = load_teacher(s.teacher, task.labels, s.teacher_pooling) if width == "teacher" else None
+    teacher = load_teacher(s.teacher, task.labels, s.teacher_pooling) if STUDENTS[kind].copies else None
     sizes = dict(mode=check_embeddings(s.embeddings, s.mode)) | STUDENTS[kind].sizes(width, layers, teacher)
-    if "copy" in sizes and (s.mode not in (None, sizes["mode"]) or s.embeddings != "wordpiece"):
+    if STUDENTS[kind].copies and (s.mode not in (None, sizes["mode"]) or s.embeddings != "wordpiece"):
         raise KdError(
-            f"--width {width} starts from the teacher's pieces and trains them: "
+            f"--student {kind} starts from the teacher's pieces and trains them: "
             "leave out --mode and --embeddings")
     return sizes
 
@@ -80,7 +80,8 @@ def resolve_students(
     "Check the settings of students and choose what was left open; raises `KdError`."
     asked = {kind: (kind, s.width, s.layers) for kind in s.students}
     sizes = {kind: size_of(s, *about, task) for kind, about in asked.items()}
-    mode = sizes[s.students[-1]]["mode"]
+    modes = [size["mode"] for kind, size in sizes.items() if not STUDENTS[kind].copies]
+    mode = modes[0] if modes else "non-static"
     if s.assistant:
         asked["assistant"] = s.assistant, s.assistant_width or "1", None
         size_of(s, *asked["assistant"], task)

@@ -163,8 +163,7 @@ class Settings:
         names=STUDENTS, what="student", several=True)
     width: str = option(
         "1", _STUDENT,
-        f"its width as a factor: {', '.join(WIDTHS)}; for bert also teacher: as wide as a BERT teacher, "
-        "whose every k-th layer it starts from", tuned=True)
+        f"its width as a factor: {', '.join(WIDTHS)}; a cut student is as wide as its teacher", tuned=True)
     layers: int | None = option(
         None, _STUDENT,
         f"its layers; {' and '.join(f'{made.usual_layers} for {kind}' for kind, made in STUDENTS.items())} "

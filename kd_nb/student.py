@@ -206,6 +206,7 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
     kind = ""          # what `--student` calls it
     widths = WIDTHS    # those that it has
     usual_layers = 1   # where none are asked for
+    copies = False     # does it start from the teacher's layers? Then its sizes are the teacher's
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table
         labels: list[str],      # class names

@@ -16,19 +16,20 @@ from tokenizers import Tokenizer
 from .bert import BertStudent
 from .bilstm import BiLSTM
 from .core import KdError, check_name, pick_device
+from .cut import Cut
 from .pretrained import hub_reachable
 from .student import Student, word_vectors
 from .training import SentenceClassifier
 
 # %% ../nbs/17_students.ipynb #cell-028
-STUDENTS: dict[str, type[Student]] = {made.kind: made for made in (BiLSTM, BertStudent)}
+STUDENTS: dict[str, type[Student]] = {made.kind: made for made in (BiLSTM, BertStudent, Cut)}
 
 # %% ../nbs/17_students.ipynb #cell-031
 def make_student(
     teacher: SentenceClassifier,  # with a `.model` from transformers
     kind: str = "bilstm",         # a name in `STUDENTS`
     vectors: tuple[Tokenizer, Tensor] | None = None,  # see `word_vectors`; None: the teacher's
-    copy: bool = False,           # start from the teacher's layers, of a kind that can
+    copy: bool = False,           # start from the teacher's layers, of a kind that does
     **sizes,                      # see `sizes` of that kind
 ) -> Student:                     # untrained, on the teacher's device
     "A student with the teacher's labels and, by default, its tokeniser and word vectors."

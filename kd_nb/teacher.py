@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEACHERS', 'POOLINGS', 'PATIENCE', 'STRENGTHS', 'choose_teacher', 'pooling_of', 'PooledClassifier', 'save_pooled',
-           'Teacher', 'check_teacher', 'load_teacher', 'new_head', 'fit_head', 'start_head', 'teacher_recipe',
-           'fine_tune']
+           'classifier_of', 'Teacher', 'check_teacher', 'load_teacher', 'new_head', 'fit_head', 'start_head',
+           'teacher_recipe', 'fine_tune']
 
 # %% ../nbs/10_teacher.ipynb #cell-003
 from contextlib import nullcontext
@@ -74,9 +74,10 @@ class PooledClassifier(torch.nn.Module):
     def get_input_embeddings(self) -> torch.nn.Module: return self.encoder.get_input_embeddings()
     def save_pretrained(self, folder: Path): save_pooled(self, folder)
 
-    def forward(self, input_ids, attention_mask) -> SequenceClassifierOutput:
-        "Both int[n, length] -> `logits` float32[n, n_classes]."
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None) -> SequenceClassifierOutput:
+        "Pieces or mask int[n, length], or word vectors float[n, length, size] -> `logits` float32[n, n_classes]."
+        read = dict(input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds)
+        states = self.encoder(**read).last_hidden_state.float()
         lengths = attention_mask.sum(1)
         if self.pooling == "mean": vectors = mean_state(states, lengths)
         else: vectors = last_state(states, lengths) if self.pooling == "last" else states[:, 0]
@@ -102,6 +103,15 @@ def save_pooled(model: PooledClassifier, folder: Path):
         (folder/path).mkdir()
         write_json(folder/path/"config.json", config)
     save_file({f"linear.{k}": v.contiguous() for k, v in model.classifier.state_dict().items()}, folder/_HEAD)
+
+# %% ../nbs/10_teacher.ipynb #pool-4-c
+def classifier_of(
+    config,        # of a transformers model; it knows the labels
+    pooling: str,  # a name in `POOLINGS`
+) -> torch.nn.Module:
+    "A classifier with random weights."
+    if pooling == "head": return AutoModelForSequenceClassification.from_config(config)
+    return PooledClassifier(AutoModel.from_config(config), pooling)
 
 # %% ../nbs/10_teacher.ipynb #cell-012
 class Teacher(SentenceClassifier):
@@ -148,9 +158,7 @@ class Teacher(SentenceClassifier):
 
     def untrained(self) -> torch.nn.Module:
         "A model of the same kind and sizes with fresh random weights."
-        config = deepcopy(self.model.config)
-        if self.pooling == "head": return AutoModelForSequenceClassification.from_config(config)
-        return PooledClassifier(AutoModel.from_config(config), self.pooling)
+        return classifier_of(deepcopy(self.model.config), self.pooling)
 
     def save(self, folder: str | Path):
         "Save model and tokeniser as `save_pretrained` does (safetensors and JSON)."

@@ -94,7 +94,7 @@ def last_state(
     lengths: torch.Tensor,  # int[n]
 ) -> torch.Tensor:          # float[n, size]
     "The state at the last token of each sentence."
-    return states[torch.arange(len(states), device=states.device), lengths - 1]
+    return states[torch.arange(states.shape[0], device=states.device), lengths - 1]
 
 # %% ../nbs/06_training.ipynb #cell-012
 class Batches:

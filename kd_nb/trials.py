@@ -67,6 +67,7 @@ def open_base(
         raise KdError(f"--name {name}: a name for a folder in tuning/, without slashes")
     if student not in kinds: settings = replace(settings, **{k: getattr(Settings, k) for k in RECIPE + ARCHITECTURE})
     settings = replace(settings, student=student, epochs=settings.epochs if epochs is None else epochs)
+    if STUDENTS[student].copies: settings = replace(settings, mode=None)  # the run's may be that of another student
     transfer = run.transfer
     return Base(run/f"tuning/{name}", run, settings, run.load(TEACHER), transfer)
 

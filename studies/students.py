@@ -36,7 +36,7 @@ MORE = (
     | {"bilstm-scratch": dict(embeddings="scratch")}
     | {f"bilstm-word-{m}": dict(embeddings="word", mode=m) for m in ("multichannel", "static", "non-static")}
     | {f"bilstm-w{w.replace('/', '_')}": dict(width=w) for w in ("1/2", "1/4", "1/8")}
-    | {"bert-copied": dict(width="teacher", epochs=15)})
+    | {"cut": dict(epochs=15)})
 
 
 def students(base: Settings, run: Path, arms: dict):

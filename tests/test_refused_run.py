@@ -83,8 +83,10 @@ def test_settings_with_what_they_go_with():
 
 @pytest.mark.parametrize("bad, message", [
     (dict(width="1/5"), "width of a bilstm student"), (dict(width="teacher"), "width of a bilstm student"),
-    (dict(student="bert", width="teacher", layers=7), "has only 6"),
-    (dict(student="bert", width="teacher", mode="static"), "leave out --mode"),
+    (dict(student="cut", layers=7), "has only 6"),
+    (dict(student="cut", mode="static"), "leave out --mode"),
+    (dict(student="cut", width="1/4"), "width of a cut student"),
+    (dict(student="bilstm,cut", embeddings="word"), "leave out --mode"),
     (dict(embeddings="nowhere.vec"), "no such file of word vectors"),
     (dict(state_loss="hint"), "--student bilstm: a state loss compares a BERT student"),
     (dict(student="bert", state_loss="hint", embeddings="word"), "leave out --embeddings"),

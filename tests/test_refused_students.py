@@ -14,6 +14,7 @@ from kd_nb import onnx_student
 from kd_nb.bert import BERT_WIDTHS, BertStudent
 from kd_nb.bilstm import BiLSTM
 from kd_nb.core import KdError, check_name
+from kd_nb.cut import Cut
 from kd_nb.distil import distil
 from kd_nb.fast_lstm import last_states
 from kd_nb.losses import make_loss
@@ -94,7 +95,7 @@ def test_sizes_that_a_student_cannot_have(teacher):
     refused("unknown width of a bag student", Bag.sizes, "1/5")
     refused("unknown width of a bilstm student", BiLSTM.sizes, "teacher")
     refused("unknown width of a bert student", BertStudent.sizes, "1/5")
-    refused("only 6 to copy", BertStudent.sizes, "teacher", 7, teacher)
+    refused("only 6 to copy", Cut.sizes, "1", 7, teacher)
 
 
 def test_widths_of_the_small_bert():

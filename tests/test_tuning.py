@@ -111,14 +111,14 @@ def test_who_comes_too_late_is_told(labelled, here):
 
 
 def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, here):
-    config = read_json(labelled/"config.json")  # as if the run had been made for a copied BERT
-    write_json(labelled/"config.json", config | dict(student="bert", width="teacher", mode="non-static", layers=2))
+    config = read_json(labelled/"config.json")  # as if the run had been made for another kind
+    write_json(labelled/"config.json", config | dict(student="cut", mode="non-static", layers=2))
     r = here("tune", "runs/r", "--student", "bilstm", "--steps", "schedule", "--epochs", "1")
     assert r.returncode == 0, r.stderr
     table = pd.read_csv(labelled/"tuning/bilstm/steps.csv", dtype=dict(width=str))
     assert set(table.width) == {"1"} and set(table.layers) == {1} and set(table["mode"]) == {"multichannel"}
     r = here("tune", "runs/r", "--steps", "lr,embeddings", "--epochs", "1")
-    assert r.returncode == 2 and "step 'embeddings'" in r.stderr and not (labelled/"tuning/bert").exists(), r.stderr
+    assert r.returncode == 2 and "step 'embeddings'" in r.stderr and not (labelled/"tuning/cut").exists(), r.stderr
 
 
 def test_wrong_options_are_named_before_anything_is_trained(labelled, here):

@@ -1,0 +1,72 @@
+"A cut student is its teacher with fewer layers, whatever encoder that is; every command takes it."
+import numpy as np, pytest, torch
+
+from kd_nb.core import KdError, read_json
+from kd_nb.cut import Cut, layers_of
+from kd_nb.students import load_student, make_student
+from kd_nb.teacher import load_teacher
+from kd_nb.training import only_rows
+from test_teacher import SENTENCES, make
+
+KINDS = ["bert", "roberta", "electra", "distilbert", "mpnet"]
+
+
+def cut(teacher, layers): return make_student(teacher, "cut", **Cut.sizes("1", layers, teacher)).to("cpu")
+
+
+@pytest.fixture
+def teacher(request, float32, tmp_path):
+    kind, pooling = request.param
+    return load_teacher(make(tmp_path/kind, kind), ["a", "b", "c"], pooling).to("cpu")
+
+
+def of(*pairs): return pytest.mark.parametrize("teacher", pairs, indirect=True)
+
+
+@of(*((k, p) for k in KINDS for p in ("mean", "cls", "last", "head")))
+def test_with_all_layers_it_is_the_teacher(teacher):
+    whole, half = cut(teacher, 2), cut(teacher, 1)
+    wanted = teacher.logits(SENTENCES)
+    assert whole.logits(SENTENCES) == pytest.approx(wanted, abs=1e-5)
+    assert (half.logits(SENTENCES) != wanted).any()
+    ours, theirs = (layers_of(m.model)[1][0].state_dict() for m in (half, teacher))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    tokens = whole.tokenise(SENTENCES)
+    with only_rows(whole.embedding.tables, tokens) as (small,):
+        assert whole.logits(small) == pytest.approx(wanted, abs=1e-5)
+
+
+@of(*((k, "mean") for k in KINDS), ("bert", "cls"), ("bert", "last"), ("bert", "head"))
+def test_it_trains_is_saved_and_exported(teacher, tmp_path):
+    import onnxruntime
+    student = cut(teacher, 1)
+    student.train()(*student.tokenise(SENTENCES).pad(torch.arange(3))).sum().backward()
+    assert student.embedding.tables[0].weight.grad is not None
+    student.eval().save_pretrained(tmp_path/"s")
+    again = load_student(tmp_path/"s").to("cpu")
+    assert (again.logits(SENTENCES) == student.logits(SENTENCES)).all() and again.pooling == teacher.pooling
+    session = onnxruntime.InferenceSession(student.graph().SerializeToString())
+    ids, lengths = student.tokenise(SENTENCES).pad(torch.arange(3))
+    found = session.run(None, dict(ids=ids.numpy(), lengths=lengths.numpy()))[0]
+    assert found == pytest.approx(student.logits(SENTENCES), abs=1e-4)
+    assert [h.shape[-1] for h, _ in student.layers(ids, lengths)][1:] == [24]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_other_models_are_not_cut(tmp_path, kind):
+    teacher = load_teacher(make(tmp_path/"m", kind), ["a", "b"], "head")
+    with pytest.raises(KdError, match="layers of an encoder such as BERT"): Cut.sizes("1", 1, teacher)
+
+
+def test_every_command_takes_it(here, tmp_path):
+    few = ["--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "120", "--teacher-epochs", "1"]
+    small = ["--models", "cut,cut-untrained,cut-vectors", "--tasks", "Length", "--n-train", "100", "--n-eval", "50"]
+    for args in (["run", *few, "--student", "cut,bilstm", "--layers", "2", "--epochs", "1", "--name", "x"],
+                 ["export", "runs/x", "--onnx"], ["probe", "runs/x", *small],
+                 ["tune", "runs/x", "--steps", "lr", "--epochs", "1"], ["errors", "runs/x"]):
+        r = here(*args, cwd=tmp_path)
+        assert r.returncode == 0, r.stdout + r.stderr
+    models = {m["model"]: m for m in read_json(tmp_path/"runs/x/metrics.json")["models"]}
+    assert list(models) == ["teacher", "cut", "cut-hard", "bilstm", "bilstm-hard"]
+    assert read_json(tmp_path/"runs/x/config.json")["mode"] == "multichannel"  # of the other student
+    assert read_json(tmp_path/"runs/x/students/cut/config.json")["num_layers"] == 2
