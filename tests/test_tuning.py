@@ -112,7 +112,7 @@ def test_who_comes_too_late_is_told(labelled, here):
 
 def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, here):
     config = read_json(labelled/"config.json")  # as if the run had been made for another kind
-    write_json(labelled/"config.json", config | dict(student="cut", mode="non-static", layers=2))
+    write_json(labelled/"config.json", config | dict(student="cut", width="1", mode="non-static", layers=2))
     r = here("tune", "runs/r", "--student", "bilstm", "--steps", "schedule", "--epochs", "1")
     assert r.returncode == 0, r.stderr
     table = pd.read_csv(labelled/"tuning/bilstm/steps.csv", dtype=dict(width=str))
