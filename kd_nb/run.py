@@ -42,7 +42,8 @@ def load_data(
             f"--max-train {s.max_train}: at least two sentences for each of the {n_labels} labels are needed")
     parts = dict(zip(("train", "select"), stratified_split(train, 0.1, s.seed)))
     if not len(parts["select"]):
-        raise KdError("every label has a single training text: at least two of one label are needed")
+        raise KdError(f"{task.source}: every label has a single training text, so no row can be kept apart to choose "
+                      "the model by; add a second sentence to at least one label")
     if s.max_train and s.max_train < len(train):
         parts["select"] = stratified_sample(parts["select"], s.max_train / len(train), s.seed)
         share = (s.max_train - len(parts["select"])) / len(parts["train"])

@@ -9,26 +9,30 @@ __all__ = ['same_key', 'contained', 'text_groups', 'stratified_split', 'stratifi
 # %% ../nbs/09_splits.ipynb #spl-03
 from collections import defaultdict
 from pathlib import Path
-from textwrap import shorten
+from unicodedata import category, normalize
 import numpy as np, pandas as pd
 from datasets import Dataset
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from .core import KdError, check_seed
+from .core import KdError, check_seed, some
 from .data import Task, make_task, read_table
 
 # %% ../nbs/09_splits.ipynb #spl-06
-def _spelt(sentence: str) -> str: return " ".join(sentence.casefold().split())
+def _spelt(sentence: str) -> str:
+    "In one case, one form of Unicode and with single spaces, without characters that only format."
+    if not sentence.isascii():
+        sentence = "".join(c for c in normalize("NFKC", sentence) if category(c) != "Cf")
+    return " ".join(sentence.casefold().split())
 
 def same_key(sentence: str) -> str:
-    "Equal for sentences that differ in case and spaces only."
+    "Equal for sentences that differ in case, spaces and forms of Unicode only."
     return _spelt(sentence).replace(" ", "")
 
 # %% ../nbs/09_splits.ipynb #spl-09
 def contained(
     sentences: list[str],  # n different texts
 ) -> np.ndarray:           # int64[m, 2]: the text in the first column is a part of the text in the second
-    "Which texts are runs of words within which others, case ignored."
+    "Pairs of texts of which one is a run of words of the other, case ignored."
     words = [tuple(_spelt(s).split()) for s in sentences]
     row, lengths, pairs = {w: i for i, w in enumerate(words)}, defaultdict(set), []
     for w in row: lengths[w[:3]].add(len(w))
@@ -60,8 +64,9 @@ def text_groups(
     "Which rows of training data must not be parted."
     spelt = list(dict.fromkeys(map(_spelt, sentences)))
     text, _ = pd.factorize(np.array([same_key(s) for s in spelt], object))  # "sign up" is "signup"
-    pairs, long = text[contained(spelt)], np.zeros(len(set(text)), bool)
-    long[text] = [s.count(" ") > 1 for s in spelt]
+    long = np.zeros(len(set(text)), bool)
+    np.logical_or.at(long, text, [s.count(" ") > 1 for s in spelt])  # in any of its spellings
+    pairs = np.unique(text[contained(spelt)], axis=0)  # two spellings make no second pair
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     for most in (len(long), 10, 1):
         group, common = _tied(pairs, long, most)
@@ -74,8 +79,11 @@ def _cut(groups: pd.DataFrame, share: float, rng) -> list[int]:
     "Numbers of groups (columns `group` and `size`) that hold about this share of all their rows."
     order = groups.iloc[rng.permutation(len(groups))]
     wanted, cut = min(max(round(share * order["size"].sum()), 1), order["size"].sum() - 1), []
+    most = int(max(share, 0.5) * len(order))  # a text that fills its class by repetition leaves others in training
     for number, size in zip(order.group, order["size"]):
-        if size <= wanted: wanted, cut = wanted - size, cut + [number]
+        if size <= wanted and len(cut) < most:
+            wanted -= size
+            cut.append(number)
     if not cut and len(order) > 1: cut = [order.group[order["size"].idxmin()]]
     return cut
 
@@ -93,6 +101,8 @@ def stratified_split(
     rarest = free.sort_values(["count", "label"], kind="stable").groupby("group").label.first()
     groups = pd.DataFrame(dict(label=rarest, size=free.groupby("group").size())).reset_index()
     cut = [number for _, of_class in groups.groupby("label") for number in _cut(of_class, share, rng)]
+    for _, of_class in rows.groupby("label"):  # texts of several labels were cut for other classes
+        if of_class.group.isin(cut).all(): cut.remove(of_class.group.value_counts().idxmin())
     second = rows.group.isin(cut).to_numpy()
     return ds.select(np.flatnonzero(~second)), ds.select(np.flatnonzero(second))
 
@@ -152,10 +162,16 @@ def two_labels(
     return texts[texts.labels.map(len) > 1].reset_index(drop=True)
 
 # %% ../nbs/09_splits.ipynb #spl-36
-def _held_back(task: Task) -> list[str]:
-    "Classes that stay in training, since all their training rows belong together."
-    cut = set(task.splits["select" if "select" in task.splits else "dev"]["label"])
-    return [name for i, name in enumerate(task.labels) if i not in cut]
+def _lacking(task: Task) -> tuple[str, list[str]]:
+    "The part that was cut off, and the classes of which it has no rows."
+    part = "select" if "select" in task.splits else "dev"
+    there = set(task.splits[part]["label"])
+    return dict(select="selection").get(part, part), [name for i, name in enumerate(task.labels) if i not in there]
+
+def _short(sentence: str, most: int = 60) -> str:
+    "On one line, without characters that a terminal would obey."
+    line = "".join(c if c.isprintable() else " " for c in sentence)
+    return line if len(line) <= most else f"{line[:most - 1]}…"
 
 # %% ../nbs/09_splits.ipynb #spl-37
 def data_notes(
@@ -163,15 +179,15 @@ def data_notes(
 ) -> list[str]:     # sentences for people, perhaps none
     "What one should know of the data before believing a score."
     notes = []
-    if held := _held_back(task):
-        notes.append(f"labels with a single training text, which stays in training: {', '.join(held)}")
+    part, absent = _lacking(task)
+    if absent: notes.append(f"the {part} part has no rows of some labels; {some(absent)}")
     for split in (s for s in ("dev", "test") if s in task.splits):
         seen, n = int(seen_rows(task, split).sum()), task.splits[split].num_rows
-        if seen:
-            notes.append(f"{seen:,} of {n:,} {split} rows stand in the training rows too; "
-                         "results show the scores of the others beside those of all")
+        others = "; results show the scores of the others beside those of all"
+        if seen == n: others = ": their score says nothing of new sentences"
+        if seen: notes.append(f"{seen:,} of {n:,} {split} rows stand in the training rows too{others}")
     if len(mixed := two_labels(task)):
         sentence, labels = mixed.iloc[0]
         texts = f"{len(mixed):,} text{' carries' if len(mixed) == 1 else 's carry'}"
-        notes.append(f"{texts} more than one label, e.g. '{shorten(sentence, 60)}': {', '.join(labels)}")
+        notes.append(f"{texts} more than one label, e.g. '{_short(sentence)}': {', '.join(labels)}")
     return notes

@@ -29,17 +29,17 @@ def make_student(
     teacher: SentenceClassifier,  # with a `.model` from transformers
     kind: str = "bilstm",         # a name in `STUDENTS`
     vectors: tuple[Tokenizer, Tensor] | None = None,  # see `word_vectors`; None: the teacher's
-    copy: bool = False,           # start from the teacher's layers, of a kind that does
-    **sizes,                      # see `sizes` of that kind
+    **sizes,                      # see `sizes` of that kind; its usual ones where not given
 ) -> Student:                     # untrained, on the teacher's device
     "A student with the teacher's labels and, by default, its tokeniser and word vectors."
     make = STUDENTS[check_name(kind, STUDENTS, "student")]
     tokenizer, weight = vectors or word_vectors("wordpiece", teacher, [])
     rows, columns = weight.shape
     student = make(
-        tokenizer=tokenizer, labels=teacher.labels, vocab_size=rows, embed_dim=columns, **sizes)
+        tokenizer=tokenizer, labels=teacher.labels, vocab_size=rows, embed_dim=columns,
+        **make.sizes(teacher=teacher) | sizes)
     student.embedding.fill(weight)
-    if copy: student.start_from(teacher)
+    if make.copies: student.start_from(teacher)
     return student.to(next(teacher.parameters()).device).eval()
 
 # %% ../nbs/17_students.ipynb #cell-047

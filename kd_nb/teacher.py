@@ -182,14 +182,13 @@ def check_teacher(
     name: str | Path,  # for messages
 ):
     "Raise `KdError` for a model that cannot read sentences in batches, or reads their padding as text."
-    short, long = "a word", "a word " * MAX_LENGTH
-    alone, both = teacher.tokenise([short]), teacher.tokenise([short, long])
-    try: alone, together = (teacher.vectors(tokens, 2)[0] for tokens in (alone, both))
+    one, two = (teacher.tokenise(texts) for texts in (["a word"], ["a word", "a word " * MAX_LENGTH]))
+    try: alone, together = (teacher.vectors(tokens, 2)[0] for tokens in (one, two))
     except Exception as e:  # models fail in many ways, e.g. for want of positions
         why = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise KdError(f"teacher '{name}' cannot read sentences of {both.lengths.max()} tokens here: {why}") from e
+        raise KdError(f"teacher '{name}' cannot read sentences of {two.lengths.max()} tokens here: {why}") from e
     if not np.isfinite(alone).all(): raise KdError(f"teacher '{name}' gives numbers that are not finite")
-    if np.linalg.norm(together - alone) > 0.1 * np.linalg.norm(alone):
+    if np.linalg.norm(together - alone) > 0.1 * np.linalg.norm(alone):  # bfloat16 differs by a hundredth
         raise KdError(f"teacher '{name}' reads padding as if it were text, so it cannot read sentences in batches")
 
 # %% ../nbs/10_teacher.ipynb #cell-013
@@ -210,12 +209,12 @@ def load_teacher(
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     teacher = Teacher(model, tokenizer, names).to(pick_device()).eval()
     if labels is not None:
-        new_head(teacher)
+        if pooling == "head": new_head(teacher)
         check_teacher(teacher, name)
     return teacher
 
 def new_head(teacher: Teacher):
-    "Forget the head, also one that was trained for as many labels; BERT's initialisation."
+    "Forget a head that was trained for as many labels: random weights as transformers gives them."
     torch.nn.init.normal_(teacher.head.weight, std=0.02)
     if teacher.head.bias is not None: torch.nn.init.zeros_(teacher.head.bias)
 

@@ -53,13 +53,13 @@ def keep_lower(teacher, share):
     stack[round(share * count):].requires_grad_(True)
 
 
-def train(name, way, task, seed, folder=None):
-    "One training: selection score, dev predictions, seconds. `folder` holds the model, if it is no packaged one."
+def train(name, way, task, seed):
+    "One training: selection score, dev predictions, seconds."
     way_of = dict(study=False, pooling=None, fitted=True, times=1, frozen=0) | WAYS[way]
-    recipe = teacher_recipe(folder or name, task.splits["train"].num_rows, study=way_of["study"])
+    recipe = teacher_recipe(name, task.splits["train"].num_rows, study=way_of["study"])
     recipe |= dict(lr=recipe["lr"] * way_of["times"], batch_size=way_of.get("batch_size", recipe["batch_size"]))
     set_seed(seed)
-    teacher = load_teacher(folder or name, task.labels, way_of["pooling"])
+    teacher = load_teacher(name, task.labels, way_of["pooling"])
     keep_lower(teacher, way_of["frozen"])
     train, select, dev = (task.splits[s] for s in ("train", "select", "dev"))
     with tempfile.TemporaryDirectory() as state:

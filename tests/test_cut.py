@@ -1,8 +1,12 @@
 "A cut student is its teacher with fewer layers, whatever encoder that is; every command takes it."
 import numpy as np, pytest, torch
+from datasets import Dataset
 
 from kd_nb.core import KdError, read_json
 from kd_nb.cut import Cut, layers_of
+from kd_nb.distil import distil
+from kd_nb.losses import make_loss
+from kd_nb.state_losses import STATE_LOSSES
 from kd_nb.students import load_student, make_student
 from kd_nb.teacher import load_teacher
 from kd_nb.training import only_rows
@@ -50,6 +54,28 @@ def test_it_trains_is_saved_and_exported(teacher, tmp_path):
     found = session.run(None, dict(ids=ids.numpy(), lengths=lengths.numpy()))[0]
     assert found == pytest.approx(student.logits(SENTENCES), abs=1e-4)
     assert [h.shape[-1] for h, _ in student.layers(ids, lengths)][1:] == [24]
+
+
+@of(("bert", "mean"), ("bert", "head"))
+@pytest.mark.parametrize("name", STATE_LOSSES)
+def test_it_follows_states_of_its_teacher(teacher, name, tmp_path):
+    data = Dataset.from_dict(dict(sentence=SENTENCES, label=[0, 1, 0], logits=teacher.logits(SENTENCES).tolist()))
+    def loss(layers, states):
+        student = cut(teacher, layers)
+        for m in student.modules():
+            if isinstance(m, torch.nn.Dropout): m.p = 0.
+        log = distil(student, data, data, "accuracy", tmp_path/f"{layers}-{bool(states)}",
+                     make_loss("mse"), epochs=1, lr=1e-9, states=states)
+        return log.loss.iloc[-1]
+    half, whole = (loss(layers, STATE_LOSSES[name](teacher)) - loss(layers, None) for layers in (1, 2))
+    assert half > 1e-7
+    assert name == "hint" or whole < half / 100  # all layers have the teacher's states; a regressor is random
+
+
+@of(("distilbert", "mean"), ("roberta", "mean"))
+def test_states_of_others_are_refused(teacher):
+    with pytest.raises(KdError, match="compares a BERT student with a BERT teacher"):
+        STATE_LOSSES["hint"](teacher).check(cut(teacher, 1))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])

@@ -1,5 +1,6 @@
 "Parts that are cut share no text, and what given parts share is said."
 import json
+from unicodedata import normalize
 
 import numpy as np, pandas as pd, pytest
 
@@ -77,7 +78,39 @@ def test_a_class_with_one_text_stays_in_training_and_is_named():
         assert {"alone", "Alone", "single"} <= set(first["sentence"])
     task = task_of(rows)
     task.splits["train"], task.splits["select"] = first, second
-    assert "single training text, which stays in training: lonely, one" in data_notes(task)[0]
+    assert data_notes(task)[0] == "the selection part has no rows of some labels; 2: lonely, one"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_texts_of_two_labels_take_no_class_away(seed):
+    texts, labels = "t1 t1 t2 t2 t5 t5 t6 t6".split(), list("zbzcbece")
+    rows = rows_of(texts + [f"other {i}" for i in range(20)], labels + ["e"] * 20)
+    first, _ = stratified_split(task_of(rows).splits["train"], 0.15, seed)
+    assert set(first["label"]) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_forms_of_unicode_are_one_text(seed):
+    texts = [f"un café numéro {i}" for i in range(20)]
+    rows = rows_of(texts + [normalize("NFD", t) for t in texts] + [f"\u200b{t}" for t in texts], ["a", "b"] * 30)
+    first, second = stratified_split(task_of(rows).splits["train"], 0.3, seed)
+    assert len(second) and not keys(first) & keys(second)
+    assert not {normalize("NFC", s).strip("\u200b") for s in first["sentence"]} & {
+        normalize("NFC", s).strip("\u200b") for s in second["sentence"]}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_do_not_depend_on_the_order_of_spellings(seed):
+    rows = ["x a b c y", "a b c", "ab c", "now sign up", "now signup", "now"] + [f"filler {i}" for i in range(20)]
+    order = np.random.default_rng(seed).permutation(len(rows))
+    moved = dict(zip((rows[i] for i in order), text_groups([rows[i] for i in order])))
+    assert moved["x a b c y"] == moved["a b c"] == moved["ab c"]
+    assert moved["now sign up"] == moved["now signup"]
+
+
+def test_dev_rows_that_are_all_in_training():
+    train = rows_of(["one", "two", "three", "four"], ["a", "b", "a", "b"])
+    assert data_notes(task_of(train, train))[-1].endswith(": their score says nothing of new sentences")
 
 
 def test_no_class_leaves_training():
