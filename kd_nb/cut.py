@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tokenizers import Tokenizer
 from transformers import AutoConfig
 from .core import KdError, autocast
-from .student import Layer, Space, Student
+from .student import LARGE, Layer, Space, Student
 from .teacher import classifier_of
 from .training import SentenceClassifier, inside_mask, last_state, mean_state
 
@@ -33,8 +33,9 @@ class Cut(Student):
     "A teacher with fewer layers: every k-th of them, its word vectors and its classifier (after Sanh et al. 2019)."
     kind = "cut"
     widths = ("1",)
-    usual_layers = 3
+    usual_layers = 4
     copies = True
+    follows = "vectors"
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table
         labels: list[str],      # class names
@@ -42,7 +43,7 @@ class Cut(Student):
         embed_dim: int,         # their size
         architecture: dict,     # config of a transformers model
         pooling: str,           # a name in `kd_nb.teacher.POOLINGS`
-        num_layers: int = 3,    # in place of the config's
+        num_layers: int = 4,    # in place of the config's
         mode: str = "non-static",  # of the word vectors
     ):
         super().__init__(tokenizer, labels, vocab_size, embed_dim, mode)
@@ -60,7 +61,7 @@ class Cut(Student):
 
     @classmethod
     def sizes(cls, width="1", layers=None, teacher=None) -> dict:
-        "The teacher's, with three layers where none are asked for; raises `KdError` for one that it cannot cut."
+        "The teacher's, with four layers where none are asked for; raises `KdError` for one that it cannot cut."
         super().sizes(width)
         count = len(layers_of(teacher.model)[1])
         if (layers or 0) > count: raise KdError(f"--layers {layers}: the teacher has only {count} to copy")
@@ -70,13 +71,14 @@ class Cut(Student):
 
     @classmethod
     def recipe(cls, n_rows: int) -> dict:
-        "Few epochs at a low rate: its layers are trained already."
-        return dict(epochs=4, lr=3e-4, batch_size=32, warmup_ratio=0.1, betas=(0.9, 0.999))
+        "A low rate, since its layers are trained already; small data want many epochs all the same."
+        epochs = 20 if n_rows < 5_000 else 8 if n_rows < LARGE else 4
+        return dict(epochs=epochs, lr=3e-4, batch_size=32, warmup_ratio=0.1, betas=(0.9, 0.999))
 
     @classmethod
     def space(cls) -> Space:
         "Rates about its usual one, and any depth up to the usual one."
-        return Space(lr=(5e-5, 1e-4, 2e-4, 3e-4, 5e-4), lr_range=(5e-5, 1e-3), layers=(1, 2, 3))
+        return Space(lr=(5e-5, 1e-4, 2e-4, 3e-4, 5e-4), lr_range=(5e-5, 1e-3), layers=(1, 2, 3, 4))
 
     def layers(self, ids: Tensor, lengths: Tensor) -> list[Layer]:
         "Word vectors with what the model adds to them, then each layer; the single position is what its head reads."

@@ -104,7 +104,7 @@ def train_student(
         vectors = word_vectors(config["embeddings"], teacher, transfer["sentence"], config["seed"])
         sizes = dict(mode=config["mode"]) | STUDENTS[kind].sizes(width, layers, teacher)
         student = make_student(teacher, kind, vectors, **sizes)
-        states = state_loss_of(config, teacher) if ref in run.distilled else None
+        states = state_loss_of(config, kind, teacher) if ref in run.distilled else None
         log = distil(
             student, transfer, task.splits["select"], task.metric, work, loss, **config["recipes"][ref.name],
             seed=config["seed"], label=str(ref), after_epoch=after_epoch, states=states)

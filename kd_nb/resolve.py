@@ -20,7 +20,7 @@ from .metrics import metric_name
 from .run import Run, load_data, read_made, read_sentences
 from .settings import RECIPE, Settings, absolute
 from .splits import data_notes
-from .state_losses import STATE_LOSSES, StateLoss
+from .state_losses import NO_STATES, STATE_LOSSES, StateLoss
 from .student import EMBEDDINGS, check_embeddings, read_vectors, word_tokenizer
 from .students import STUDENTS, make_student
 from .teacher import choose_teacher, load_teacher, pooling_of, teacher_recipe
@@ -56,6 +56,7 @@ def size_of(
 def check_states(s: Settings, task: Task, sizes: dict[str, dict]):
     "Raise `KdError` where the students cannot follow the states of the teacher."
     if s.assistant: raise KdError("--state-loss follows the teacher itself: leave out --assistant")
+    if s.state_loss == "vectors": return  # any student has one
     if s.embeddings not in ("wordpiece", "scratch"):
         raise KdError(
             f"--state-loss {s.state_loss} needs a student on the teacher's pieces: leave out --embeddings")
@@ -66,10 +67,15 @@ def check_states(s: Settings, task: Task, sizes: dict[str, dict]):
     except KdError as e: raise KdError(f"--state-loss {s.state_loss}, --student {kind}: {e}") from e
 
 # %% ../nbs/22_resolve.ipynb #states-00-x1
-def state_loss_of(config: dict, teacher: SentenceClassifier) -> StateLoss | None:
-    "What the distilled students of a run follow beside the logits."
-    if not config["state_loss"]: return None
-    return STATE_LOSSES[config["state_loss"]](teacher, config["state_weight"])
+def state_loss_of(
+    config: dict,  # of a run
+    kind: str,     # of a student that is distilled
+    teacher: SentenceClassifier,
+) -> StateLoss | None:
+    "What a student follows beside the logits: what the run says, else what is usual for its kind."
+    usual = None if config["assistant"] else STUDENTS[kind].follows
+    name = config["state_loss"] or usual or NO_STATES
+    return None if name == NO_STATES else STATE_LOSSES[name](teacher, config["state_weight"])
 
 # %% ../nbs/22_resolve.ipynb #8ac9cab7
 def resolve_students(
@@ -85,7 +91,7 @@ def resolve_students(
     if s.assistant:
         asked["assistant"] = s.assistant, s.assistant_width or "1", None
         size_of(s, *asked["assistant"], task)
-    if s.state_loss: check_states(s, task, sizes)
+    if s.state_loss not in (None, NO_STATES): check_states(s, task, sizes)
     given = {k: value for k in RECIPE if (value := getattr(s, k)) is not None}
     kinds, optimizer = {name: kind for name, (kind, _, _) in asked.items()}, s.optimizer or "adam"
     recipes = {name: student_recipe(kind, n_rows, optimizer) | given for name, kind in kinds.items()}
@@ -105,7 +111,6 @@ def resolve(
     study = s.recipe == "study"
     defaults = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows, study).items()}
     defaults["teacher_pooling"] = pooling_of(teacher, s.teacher_pooling or ("head" if study else None))
-    if s.state_loss: defaults["state_weight"] = 1.
     if s.augment: defaults |= dict(n_augment=10_000) | AUGMENTS[s.augment].defaults(s.lm)
     config = asdict(s) | {k: v for k, v in defaults.items() if getattr(s, k) is None}
     config |= resolve_students(s, task, n_rows + n_unlabelled + (config["n_augment"] or 0))

@@ -17,7 +17,7 @@ from .core import TABLES, KdError, check_name, check_seed, flag
 from .data import TASKS
 from .losses import LOSSES
 from .metrics import METRICS
-from .state_losses import STATE_LOSSES
+from .state_losses import NO_STATES, STATE_LOSSES
 from .student import EMBEDDINGS, MODES, WIDTHS
 from .students import STUDENTS
 from .teacher import POOLINGS, TEACHERS
@@ -93,6 +93,16 @@ POSITIVE = dict(above=0)
 def _listed(table: dict) -> str:
     "Names with what they are: `a (this), b (that)`."
     return ", ".join(f"{name} ({getattr(known, 'about', known)})" for name, known in table.items())
+
+def _followers() -> str:
+    "Which students follow which states by themselves."
+    own = [f"{kind} follows {made.follows}" for kind, made in STUDENTS.items() if made.follows]
+    return ", ".join(own) + ", others none, where not given"
+
+def _weights() -> str:
+    "Of each state loss whose weight is not 1; then 1."
+    own = [f"{made.usual_weight:g} for {name}" for name, made in STATE_LOSSES.items() if made.usual_weight != 1]
+    return ", ".join([*own, "1 for others"])
 
 # %% ../nbs/20_settings.ipynb #set-13-x1
 @dataclass(frozen=True)
@@ -193,10 +203,11 @@ class Settings:
         0.0, _TRAINING, "standard deviation of the noise on teacher logits", bounds=dict(at_least=0))
     state_loss: str | None = option(
         None, _TRAINING,
-        f"what it follows inside the teacher beside the logits: {', '.join(STATE_LOSSES)}; "
-        "a BERT student of a BERT teacher", names=STATE_LOSSES, what="state loss")
+        f"what it follows inside the teacher beside the logits: {', '.join(STATE_LOSSES)} or {NO_STATES}; "
+        f"{_followers()}; all but vectors want a BERT student of a BERT teacher",
+        names=(NO_STATES, *STATE_LOSSES), what="state loss")
     state_weight: float | None = option(
-        None, _TRAINING, "weight of --state-loss beside the loss on logits; 1 where not given",
+        None, _TRAINING, f"weight of --state-loss beside the loss on logits; {_weights()} where not given",
         bounds=POSITIVE, goes_with="state_loss")
     lr: float | None = option(
         None, _TRAINING,

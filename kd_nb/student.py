@@ -207,6 +207,7 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
     widths = WIDTHS    # those that it has
     usual_layers = 1   # where none are asked for
     copies = False     # does it start from the teacher's layers? Then its sizes are the teacher's
+    follows = None     # the state loss that it is distilled with by default, a name in `STATE_LOSSES`
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table
         labels: list[str],      # class names

@@ -129,12 +129,6 @@ class Teacher(SentenceClassifier):
     @property
     def pooling(self) -> str: return getattr(self.model, "pooling", "head")
 
-    @property
-    def head(self) -> torch.nn.Linear:
-        "The linear layer that gives the logits."
-        linear = [m for m in self.model.modules() if isinstance(m, torch.nn.Linear)]
-        return [m for m in linear if m.out_features == len(self.labels)][-1]
-
     def forward(self, ids, lengths):
         mask = inside_mask(lengths, ids.shape[1]).long()
         with autocast(ids.device): return self.model(input_ids=ids, attention_mask=mask).logits.float()
@@ -145,7 +139,7 @@ class Teacher(SentenceClassifier):
     ) -> np.ndarray:            # float32[n, size], in the order of the sentences
         "What the head reads: one vector a sentence."
         read = {}
-        hook = self.head.register_forward_pre_hook(lambda _, args: read.update(x=args[0]))
+        hook = self.output_layer.register_forward_pre_hook(lambda _, args: read.update(x=args[0]))
         def ask(ids, lengths):
             self(ids, lengths)
             if read["x"].dim() == 2: return read["x"]
@@ -153,7 +147,7 @@ class Teacher(SentenceClassifier):
             text = ids != self.model.config.pad_token_id
             last = (text * torch.arange(1, 1 + ids.shape[1], device=ids.device)).amax(1)
             return last_state(read["x"], last.clamp(min=1))
-        try: return self._batched(ask, tokens, self.head.in_features, batch_size)
+        try: return self._batched(ask, tokens, self.output_layer.in_features, batch_size)
         finally: hook.remove()
 
     def untrained(self) -> torch.nn.Module:
@@ -215,8 +209,8 @@ def load_teacher(
 
 def new_head(teacher: Teacher):
     "Forget a head that was trained for as many labels: random weights as transformers gives them."
-    torch.nn.init.normal_(teacher.head.weight, std=0.02)
-    if teacher.head.bias is not None: torch.nn.init.zeros_(teacher.head.bias)
+    torch.nn.init.normal_(teacher.output_layer.weight, std=0.02)
+    if teacher.output_layer.bias is not None: torch.nn.init.zeros_(teacher.output_layer.bias)
 
 # %% ../nbs/10_teacher.ipynb #head-1
 PATIENCE = 5  # epochs without a better score before fine-tuning stops
@@ -249,10 +243,11 @@ def start_head(
 ) -> float:                   # the strength of regularisation that was chosen
     "Fit the head to the frozen vectors; the fit with the best selection score is taken."
     train, select = (teacher.vectors(t) for t in tokens)
-    fits = {c: fit_head(train, labels[0], len(teacher.labels), c, teacher.head.bias is not None) for c in STRENGTHS}
+    head = teacher.output_layer
+    fits = {c: fit_head(train, labels[0], len(teacher.labels), c, head.bias is not None) for c in STRENGTHS}
     scores = {c: score(metric, labels[1], (select @ w.T + b).argmax(1)) for c, (w, b) in fits.items()}
     best = max(scores, key=scores.get)
-    for parameter, value in zip((teacher.head.weight, teacher.head.bias), fits[best]):
+    for parameter, value in zip((head.weight, head.bias), fits[best]):
         if parameter is not None: parameter.data.copy_(torch.from_numpy(value))
     return best
 

@@ -174,6 +174,12 @@ class SentenceClassifier(Facts, torch.nn.Module):
     def tokenise(self, sentences: list[str]) -> Tokens:
         return tokenise(self.tokenizer, sentences, self.special, pad_id=self.pad_id)
 
+    @property
+    def output_layer(self) -> torch.nn.Linear:
+        "The linear layer that gives the logits."
+        linear = [m for m in self.modules() if isinstance(m, torch.nn.Linear)]
+        return [m for m in linear if m.out_features == len(self.labels)][-1]
+
     def logits(self,
         sentences: list[str] | Tokens,  # untokenised, or already tokenised by `tokenise`
         batch_size: int = 64,           # sentences a batch

@@ -23,6 +23,7 @@ from .pipeline import train_student
 from .resolve import loss_of, resolve
 from .run import TEACHER, ModelRef, Run, identity
 from .settings import ARCHITECTURE, RECIPE, Settings, command_line
+from .state_losses import NO_STATES
 from .students import STUDENTS
 from .timing import threads
 from .training import SentenceClassifier, count_parameters
@@ -58,7 +59,7 @@ def open_base(
     settings, kinds = run.settings, run.settings.students
     if settings.assistant:
         raise KdError(f"run '{run.folder}' has an assistant between teacher and student: tune on a run without one")
-    if settings.state_loss:
+    if settings.state_loss not in (None, "vectors", NO_STATES):
         raise KdError(
             f"run '{run.folder}' has a state loss, which not all students can take: tune on a run without one")
     student = check_name(student or kinds[0], STUDENTS, "student")

@@ -6,6 +6,7 @@ from kd_nb.core import KdError, read_json
 from kd_nb.cut import Cut, layers_of
 from kd_nb.distil import distil
 from kd_nb.losses import make_loss
+from kd_nb.resolve import state_loss_of
 from kd_nb.state_losses import STATE_LOSSES
 from kd_nb.students import load_student, make_student
 from kd_nb.teacher import load_teacher
@@ -70,6 +71,28 @@ def test_it_follows_states_of_its_teacher(teacher, name, tmp_path):
     half, whole = (loss(layers, STATE_LOSSES[name](teacher)) - loss(layers, None) for layers in (1, 2))
     assert half > 1e-7
     assert name == "hint" or whole < half / 100  # all layers have the teacher's states; a regressor is random
+
+
+@of(("bert", "mean"))
+@pytest.mark.parametrize("kind, given, wanted", [
+    ("cut", {}, ("vectors", 5)), ("cut", dict(state_weight=2.), ("vectors", 2)), ("bilstm", {}, None),
+    ("cut", dict(state_loss="none"), None), ("cut", dict(assistant="bert"), None),
+    ("cut", dict(state_loss="hint"), ("hint", 1)), ("bilstm", dict(state_loss="vectors"), ("vectors", 5))])
+def test_what_a_student_follows(teacher, kind, given, wanted):
+    found = state_loss_of(dict(state_loss=None, state_weight=None, assistant=None) | given, kind, teacher)
+    if wanted is None: assert found is None
+    else: assert (type(found), found.weight) == (STATE_LOSSES[wanted[0]], wanted[1])
+
+
+@of(*((k, "mean") for k in KINDS), ("bert", "cls"), ("bert", "head"))
+def test_the_vector_of_any_teacher_is_followed(teacher):
+    whole, tokens = cut(teacher, 2), teacher.tokenise(SENTENCES)
+    follow = STATE_LOSSES["vectors"](teacher)
+    with follow.on(whole, SENTENCES), follow.watching() as seen:
+        whole(*whole.tokenise(SENTENCES).pad(torch.arange(3)))
+        assert follow.term(seen, torch.arange(3)).item() == pytest.approx(0, abs=1e-6)
+        assert follow.term(seen, torch.tensor([1, 2, 0])).item() > 2e-6  # another sentence's vector
+    assert seen["vectors"].detach().numpy() == pytest.approx(teacher.vectors(tokens), abs=1e-5)
 
 
 @of(("distilbert", "mean"), ("roberta", "mean"))

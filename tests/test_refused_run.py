@@ -88,7 +88,7 @@ def test_settings_with_what_they_go_with():
     (dict(student="cut", width="1/4"), "width of a cut student"),
     (dict(student="bilstm,cut", embeddings="word"), "leave out --mode"),
     (dict(embeddings="nowhere.vec"), "no such file of word vectors"),
-    (dict(state_loss="hint"), "--student bilstm: a state loss compares a BERT student"),
+    (dict(state_loss="hint"), "--student bilstm: it compares a BERT student"),
     (dict(student="bert", state_loss="hint", embeddings="word"), "leave out --embeddings"),
     (dict(embeddings="scrach"), "did you mean 'scratch'?"),
     (dict(embeddings="scratch", mode="static"), "must be trained")])

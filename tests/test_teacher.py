@@ -187,7 +187,7 @@ def test_a_saved_teacher_that_lost_a_file_says_so(tmp_path, damage):
 
 def test_a_new_head_forgets_a_trained_one(tmp_path):
     folder = make(tmp_path/"m", "bert", AutoModelForSequenceClassification)  # for two labels
-    kept, new = load_teacher(folder).head.weight, load_teacher(folder, ["a", "b"]).head.weight
+    kept, new = load_teacher(folder).output_layer.weight, load_teacher(folder, ["a", "b"]).output_layer.weight
     assert kept.shape == new.shape and not torch.equal(kept, new)
 
 
@@ -201,7 +201,7 @@ def test_a_decoder_s_head_is_fitted_to_what_it_reads(float32, tmp_path):
     teacher = load_teacher(make(tmp_path/"m", "gpt2", pad_token_id=102), ["a", "b"], "head")
     teacher.pad_id = teacher.model.config.pad_token_id = 102  # [SEP], with which MiniLM's tokeniser ends sentences
     vectors = torch.from_numpy(teacher.vectors(teacher.tokenise(SENTENCES)))
-    with torch.no_grad(): by_head = teacher.head(vectors)
+    with torch.no_grad(): by_head = teacher.output_layer(vectors)
     assert by_head.numpy() == pytest.approx(teacher.logits(SENTENCES), abs=1e-5)
 
 

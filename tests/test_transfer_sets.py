@@ -188,3 +188,17 @@ def test_nothing_of_dev_enters_on_real_data(here, tmp_path, real_data):
     task = load_task("sara")
     known = {same_key(s) for split in task.splits.values() for s in split["sentence"]}
     assert len(made) == 3000 and not made & known
+
+
+def test_crossover_exchanges_ends_of_training_sentences(here, tmp_path):
+    few = ["--task", "mini-intents", "--max-train", "200", "--teacher", "minilm", "--teacher-epochs", "1"]
+    r = here("label", *few, "--augment", "crossover", "--n-augment", "150", "--name", "c")
+    assert r.returncode == 0, r.stderr
+    made = rows(tmp_path, "c")
+    pairs = list(zip(made["sentence"], made["origin"]))
+    train, new = ({s for s, o in pairs if o == origin} for origin in ("train", "crossover"))
+    assert len(new) == 150 and not new & train
+    ends = {(side, " ".join(part)) for s in train for ws in [s.split()] for i in range(1, len(ws) + 1)
+            for side, part in ((0, ws[:i]), (1, ws[-i:]))}
+    for words in map(str.split, new):
+        assert any((0, " ".join(words[:i])) in ends and (1, " ".join(words[i:])) in ends for i in range(1, len(words)))
