@@ -71,7 +71,7 @@ class Cut(Student):
 
     @classmethod
     def recipe(cls, n_rows: int) -> dict:
-        "A low rate, since its layers are trained already; small data want many epochs all the same."
+        "A low rate, since its layers are trained already; more epochs where each has few steps."
         epochs = 20 if n_rows < 5_000 else 8 if n_rows < LARGE else 4
         return dict(epochs=epochs, lr=3e-4, batch_size=32, warmup_ratio=0.1, betas=(0.9, 0.999))
 

@@ -24,6 +24,7 @@ from .training import SentenceClassifier
 class StateLoss(Callback):
     "Asks a student to follow its teacher's states beside the logits; the base of the losses below."
     usual_weight = 1.0
+    for_any = True  # can any student follow it?
     def __init__(self,
         teacher: SentenceClassifier,   # fine-tuned
         weight: float | None = None,   # beside the loss on logits; None: `usual_weight`
@@ -69,11 +70,12 @@ class VectorLoss(StateLoss):
     usual_weight = 5.0
     @contextmanager
     def on(self, student: Student, sentences: list[str]) -> Iterator[None]:
-        wanted, self.place = self.teacher.vectors(self.teacher.tokenise(sentences)), student.output_layer
-        self.vectors, width = torch.from_numpy(wanted), self.place.in_features
+        self.vectors = torch.from_numpy(
+            self.teacher.vectors(self.teacher.tokenise(sentences), label="teacher's vectors"))
+        self.place = student.output_layer
+        width, wanted = self.place.in_features, self.vectors.shape[1]
         with super().on(student, sentences):
-            alike = nullcontext() if width == wanted.shape[1] else self.regressor(width, wanted.shape[1])
-            with alike: yield
+            with nullcontext() if width == wanted else self.regressor(width, wanted): yield
 
     @contextmanager
     def watching(self) -> Iterator[dict[str, Tensor]]:
@@ -92,6 +94,7 @@ class VectorLoss(StateLoss):
 # %% ../nbs/19_state_losses.ipynb #sta-09-x1
 class LayerLoss(StateLoss):
     "Compares states of layers, position by position."
+    for_any = False
     by_input = False  # does it differentiate by word vectors?
     def check(self, student: Student):
         "Raise `KdError` where this student and the teacher cannot be compared."

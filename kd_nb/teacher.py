@@ -136,6 +136,7 @@ class Teacher(SentenceClassifier):
     def vectors(self,
         tokens: Tokens,         # see `tokenise`
         batch_size: int = 64,   # sentences a batch
+        label: str = "",        # of a progress bar; none where empty
     ) -> np.ndarray:            # float32[n, size], in the order of the sentences
         "What the head reads: one vector a sentence."
         read = {}
@@ -147,7 +148,7 @@ class Teacher(SentenceClassifier):
             text = ids != self.model.config.pad_token_id
             last = (text * torch.arange(1, 1 + ids.shape[1], device=ids.device)).amax(1)
             return last_state(read["x"], last.clamp(min=1))
-        try: return self._batched(ask, tokens, self.output_layer.in_features, batch_size)
+        try: return self._batched(ask, tokens, self.output_layer.in_features, batch_size, label)
         finally: hook.remove()
 
     def untrained(self) -> torch.nn.Module:

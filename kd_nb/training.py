@@ -188,13 +188,15 @@ class SentenceClassifier(Facts, torch.nn.Module):
         tokens = sentences if isinstance(sentences, Tokens) else self.tokenise(sentences)
         return self._batched(self, tokens, len(self.labels), batch_size)
 
-    def _batched(self, ask: Callable, tokens: Tokens, width: int, batch_size: int) -> np.ndarray:
-        "What `ask(ids, lengths)` gives, float[n, width], without dropout, in the order of the sentences."
+    def _batched(self, ask: Callable, tokens: Tokens, width: int, batch_size: int, label: str = "") -> np.ndarray:
+        """What `ask(ids, lengths)` gives, float[n, width], without dropout, in the order of the sentences.
+        A label shows progress."""
         device, was_training = next(self.parameters()).device, self.training
         out = torch.empty(len(tokens), width)
+        batches = tokens.lengths.argsort(descending=True).split(batch_size) if len(tokens) else ()
         self.eval()
         with torch.inference_mode():
-            for rows in tokens.lengths.argsort(descending=True).split(batch_size) if len(tokens) else ():
+            for rows in progress(batches, label, "sentences", batch_size, len(tokens)) if label else batches:
                 out[rows] = ask(*(x.to(device) for x in tokens.pad(rows))).float().cpu()
         self.train(was_training)
         return out.numpy()

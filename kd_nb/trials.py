@@ -23,7 +23,7 @@ from .pipeline import train_student
 from .resolve import loss_of, resolve
 from .run import TEACHER, ModelRef, Run, identity
 from .settings import ARCHITECTURE, RECIPE, Settings, command_line
-from .state_losses import NO_STATES
+from .state_losses import STATE_LOSSES
 from .students import STUDENTS
 from .timing import threads
 from .training import SentenceClassifier, count_parameters
@@ -59,7 +59,7 @@ def open_base(
     settings, kinds = run.settings, run.settings.students
     if settings.assistant:
         raise KdError(f"run '{run.folder}' has an assistant between teacher and student: tune on a run without one")
-    if settings.state_loss not in (None, "vectors", NO_STATES):
+    if settings.state_loss in STATE_LOSSES and not STATE_LOSSES[settings.state_loss].for_any:
         raise KdError(
             f"run '{run.folder}' has a state loss, which not all students can take: tune on a run without one")
     student = check_name(student or kinds[0], STUDENTS, "student")

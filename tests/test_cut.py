@@ -1,12 +1,16 @@
 "A cut student is its teacher with fewer layers, whatever encoder that is; every command takes it."
+from dataclasses import asdict
+
 import numpy as np, pytest, torch
 from datasets import Dataset
 
 from kd_nb.core import KdError, read_json
 from kd_nb.cut import Cut, layers_of
+from kd_nb.data import load_task
 from kd_nb.distil import distil
 from kd_nb.losses import make_loss
-from kd_nb.resolve import state_loss_of
+from kd_nb.resolve import resolve_students, state_loss_of
+from kd_nb.settings import Settings
 from kd_nb.state_losses import STATE_LOSSES
 from kd_nb.students import load_student, make_student
 from kd_nb.teacher import load_teacher
@@ -75,13 +79,16 @@ def test_it_follows_states_of_its_teacher(teacher, name, tmp_path):
 
 @of(("bert", "mean"))
 @pytest.mark.parametrize("kind, given, wanted", [
-    ("cut", {}, ("vectors", 5)), ("cut", dict(state_weight=2.), ("vectors", 2)), ("bilstm", {}, None),
-    ("cut", dict(state_loss="none"), None), ("cut", dict(assistant="bert"), None),
-    ("cut", dict(state_loss="hint"), ("hint", 1)), ("bilstm", dict(state_loss="vectors"), ("vectors", 5))])
+    ("cut", {}, ("vectors", 5)), ("cut", dict(state_loss="vectors", state_weight=2.), ("vectors", 2)),
+    ("bilstm", {}, None), ("cut", dict(state_loss="none"), None), ("cut", dict(assistant="bert"), None),
+    ("bilstm", dict(state_loss="vectors"), ("vectors", 5))])
 def test_what_a_student_follows(teacher, kind, given, wanted):
-    found = state_loss_of(dict(state_loss=None, state_weight=None, assistant=None) | given, kind, teacher)
+    s = Settings(task="mini-sentiment", teacher="minilm", student=kind, **given)
+    config = asdict(s) | resolve_students(s, load_task("mini-sentiment"), 1000)
+    found = state_loss_of(config, kind, teacher)
     if wanted is None: assert found is None
     else: assert (type(found), found.weight) == (STATE_LOSSES[wanted[0]], wanted[1])
+    assert config.get("follows", {}) == ({kind: wanted[0]} if wanted else {})  # a run says what it did
 
 
 @of(*((k, "mean") for k in KINDS), ("bert", "cls"), ("bert", "head"))
