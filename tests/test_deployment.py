@@ -34,7 +34,8 @@ def run(tmp_path_factory):
 
 def test_every_form_agrees_with_its_student(run):
     from datasets import load_from_disk
-    from kd_nb.deploy import agreement, trim
+    from kd_nb.deploy import agreement
+    from kd_nb.vocabulary import trim
     from kd_nb.onnx_student import OnnxStudent
     from kd_nb.students import load_student
     folder, said, _ = run
