@@ -30,15 +30,19 @@ def suggest(
     kind: str,  # a name in `STUDENTS`
 ) -> dict:      # changes, as for `run_trial`
     "What an Optuna trial proposes."
-    space, one_of = STUDENTS[kind].space(), trial.suggest_categorical
-    widths = list(dict.fromkeys([w for w, _ in space.larger if w not in NARROWER] + list(NARROWER)))
+    made, one_of = STUDENTS[kind], trial.suggest_categorical
+    space = made.space()
+    narrower = [w for w in NARROWER if w in made.widths]
+    widths = list(dict.fromkeys([w for w, _ in space.larger if w not in NARROWER] + narrower))
+    # random vectors are tried in the steps only
+    sources, modes = (list(dict.fromkeys(v)) for v in zip(*(v for v in space.vectors if v[0] != "scratch")))
     deepest = max(*space.layers, *(n for _, n in space.larger), 1)
     return dict(
         lr=trial.suggest_float("lr", *space.lr_range, log=True),
         batch_size=one_of("batch_size", [16, 32, 64, 128]),
         warmup_ratio=trial.suggest_float("warmup_ratio", 0., 0.3, step=0.1),
-        embeddings=one_of("embeddings", ["wordpiece", "word"]),
-        mode=one_of("mode", list(MODES)),
+        embeddings=one_of("embeddings", sources),
+        mode=one_of("mode", modes),
         width=one_of("width", widths),
         layers=trial.suggest_int("layers", 1, deepest))
 

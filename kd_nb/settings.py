@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Callable, Collection, get_args
-from .augment import AUGMENTS, LMS
+from .augment import AUGMENTS, LMS, NO_SENTENCES
 from .core import TABLES, KdError, check_name, check_seed, flag
 from .data import TASKS
 from .losses import LOSSES
@@ -99,6 +99,12 @@ def _followers() -> str:
     own = [f"{kind} follows {made.follows}" for kind, made in STUDENTS.items() if made.follows]
     return ", ".join(own) + ", others none, where not given"
 
+def _wanting() -> str:
+    "Which students get new sentences by themselves."
+    own = [f"10,000 crossovers for a {kind} student with less than {made.wants_more_below:,} training sentences"
+           for kind, made in STUDENTS.items() if made.wants_more_below]
+    return ", ".join([*own, "else none"])
+
 def _weights() -> str:
     "Of each state loss whose weight is not 1; then 1."
     own = [f"{made.usual_weight:g} for {name}" for name, made in STATE_LOSSES.items() if made.usual_weight != 1]
@@ -141,7 +147,8 @@ class Settings:
 
     augment: str | None = option(
         None, _SENTENCES,
-        f"make new sentences for the teacher to label: {_listed(AUGMENTS)}", names=AUGMENTS, what="augmentation")
+        f"make new sentences for the teacher to label: {_listed(AUGMENTS)}, or {NO_SENTENCES}; where not given, "
+        f"{_wanting()}", names=(NO_SENTENCES, *AUGMENTS), what="augmentation")
     n_augment: int | None = option(
         None, _SENTENCES, "how many; 10,000 where not given", bounds=POSITIVE, goes_with="augment")
     unlabelled: str | None = option(
@@ -168,8 +175,9 @@ class Settings:
         "drop sentences to whose words the language model gives less than this log-likelihood "
         "on average, e.g. -4", bounds=dict(below=0), goes_with="augment=lm")
 
-    student: str = option(
-        "bilstm", _STUDENT, f"{', '.join(STUDENTS)}, or several with commas between, e.g. bilstm,bert",
+    student: str | None = option(
+        None, _STUDENT, f"{', '.join(STUDENTS)}, or several with commas between, e.g. cut,bag; where not given, cut "
+        "if the teacher has layers to copy, else bag",
         names=STUDENTS, what="student", several=True)
     width: str = option(
         "1", _STUDENT,
@@ -178,12 +186,13 @@ class Settings:
         None, _STUDENT,
         f"its layers; {' and '.join(f'{made.usual_layers} for {kind}' for kind, made in STUDENTS.items())} "
         "where not given", bounds=POSITIVE, tuned=True)
-    embeddings: str = option(
-        "wordpiece", _STUDENT,
-        f"its word vectors: {_listed(EMBEDDINGS)}; or a file of word2vec, GloVe or fastText vectors",
+    embeddings: str | None = option(
+        None, _STUDENT,
+        f"its word vectors: {_listed(EMBEDDINGS)}; or a file of word2vec, GloVe or fastText vectors; "
+        "static for a bag student, wordpiece for others where not given",
         names=EMBEDDINGS, path=True, tuned=True)
     mode: str | None = option(
-        None, _STUDENT, f"of the word vectors: {', '.join(MODES)} (a frozen and a trained copy; the default)",
+        None, _STUDENT, f"of the word vectors: {', '.join(MODES)} (a frozen and a trained copy, usual for bilstm and bert)",
         names=MODES, what="embedding mode", tuned=True)
     assistant: str | None = option(
         None, _STUDENT,
@@ -248,7 +257,7 @@ class Settings:
         return cls(**{f.name: config[f.name] for f in fields(cls) if f.name in config})
 
     @property
-    def students(self) -> list[str]: return self.student.split(",")
+    def students(self) -> list[str]: return self.student.split(",") if self.student else []
 
 # %% ../nbs/20_settings.ipynb #set-17
 def _tuned(group: str) -> tuple[str, ...]:

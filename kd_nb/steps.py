@@ -9,7 +9,7 @@ __all__ = ['NARROWER', 'study_steps', 'range_test', 'measure_range', 'careful', 
 import pandas as pd, torch
 from .core import KdError, atomic, check_name
 from .resolve import loss_of
-from .student import MODES, word_vectors
+from .student import word_vectors
 from .students import STUDENTS, make_student
 from .training import Batches, lr_range, only_rows, read_lr_range
 from .transfer import targets
@@ -22,17 +22,17 @@ def study_steps(
     kind: str,  # a name in `STUDENTS`
 ) -> dict[str, list[dict]]:  # step -> the changes that it compares
     "The study's steps, and values to compare in each; an empty dict stands for the best so far."
-    space = STUDENTS[check_name(kind, STUDENTS, "student")].space()
-    others = {"adadelta": dict(optimizer="adadelta", lr=1.)}
-    sizes = [(w, n) for w in NARROWER for n in space.layers] + list(space.larger)
-    return dict(
+    made = STUDENTS[check_name(kind, STUDENTS, "student")]
+    space, others = made.space(), {"adadelta": dict(optimizer="adadelta", lr=1.)}
+    sizes = [(w, n) for w in NARROWER if w in made.widths for n in space.layers] + list(space.larger)
+    steps = dict(
         lr=[dict(lr=v) for v in space.lr],
-        **dict(optimizer=[{}, *(others[o] for o in space.optimizers[1:])]) if space.optimizers[1:] else {},
+        optimizer=[{}, *(others[o] for o in space.optimizers[1:])],
         schedule=[dict(warmup_ratio=w, decay=d) for d in (True, False) for w in (0., 0.1, 0.25)],
         batch_size=[dict(batch_size=n) for n in (16, 32, 64, 128)],
-        embeddings=[dict(embeddings=e, mode=m) for e in ("wordpiece", "word") for m in MODES]
-            + [dict(embeddings="scratch", mode="non-static")],
+        embeddings=[dict(embeddings=source, mode=mode) for source, mode in space.vectors],
         size=[dict(width=w, layers=n) for w, n in sizes])
+    return {step: values for step, values in steps.items() if values[1:]}  # else there is nothing to compare
 
 # %% ../nbs/26_steps.ipynb #cell-021
 def range_test(
@@ -55,7 +55,7 @@ def measure_range(base: Base, config: dict, steps: int = 100) -> pd.DataFrame:
     recipe, size = (
         config["recipes"][base.kind], STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher))
     vectors = word_vectors(config["embeddings"], base.teacher, base.transfer["sentence"][:], config["seed"])
-    student = make_student(base.teacher, base.kind, vectors, **dict(mode=config["mode"]) | size)
+    student = make_student(base.teacher, base.kind, vectors, mode=config["mode"], **size)
     n = min(len(base.transfer), steps * config["batch_size"])
     some = base.transfer.select(torch.randperm(len(base.transfer))[:n].sort().values.numpy())
     with only_rows(student.embedding.tables, student.tokenise(some["sentence"][:])) as (tokens,):

@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 from huggingface_hub import hf_hub_download
 from tokenizers import Tokenizer
+from .bag import Bag
 from .bert import BertStudent
 from .bilstm import BiLSTM
 from .core import KdError, check_name, pick_device
@@ -22,18 +23,18 @@ from .student import Student, word_vectors
 from .training import SentenceClassifier
 
 # %% ../nbs/17_students.ipynb #cell-028
-STUDENTS: dict[str, type[Student]] = {made.kind: made for made in (BiLSTM, BertStudent, Cut)}
+STUDENTS: dict[str, type[Student]] = {made.kind: made for made in (Cut, Bag, BiLSTM, BertStudent)}
 
 # %% ../nbs/17_students.ipynb #cell-031
 def make_student(
     teacher: SentenceClassifier,  # with a `.model` from transformers
     kind: str = "bilstm",         # a name in `STUDENTS`
-    vectors: tuple[Tokenizer, Tensor] | None = None,  # see `word_vectors`; None: the teacher's
+    vectors: tuple[Tokenizer, Tensor] | None = None,  # see `word_vectors`; None: its usual ones
     **sizes,                      # see `sizes` of that kind; its usual ones where not given
 ) -> Student:                     # untrained, on the teacher's device
     "A student with the teacher's labels and, by default, its tokeniser and word vectors."
     make = STUDENTS[check_name(kind, STUDENTS, "student")]
-    tokenizer, weight = vectors or word_vectors("wordpiece", teacher, [])
+    tokenizer, weight = vectors or word_vectors(make.usual_vectors[0], teacher, [])
     rows, columns = weight.shape
     student = make(
         tokenizer=tokenizer, labels=teacher.labels, vocab_size=rows, embed_dim=columns,

@@ -68,7 +68,6 @@ def open_base(
         raise KdError(f"--name {name}: a name for a folder in tuning/, without slashes")
     if student not in kinds: settings = replace(settings, **{k: getattr(Settings, k) for k in RECIPE + ARCHITECTURE})
     settings = replace(settings, student=student, epochs=settings.epochs if epochs is None else epochs)
-    if STUDENTS[student].copies: settings = replace(settings, mode=None)  # the run's may be that of another student
     transfer = run.transfer
     return Base(run/f"tuning/{name}", run, settings, run.load(TEACHER), transfer)
 
@@ -82,7 +81,8 @@ def config_of(
     with redirect_stdout(StringIO()):  # which teacher it is has been said
         config = resolve(replace(base.settings, **changes), base.task, n_unlabelled)
     layers = STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher).get("num_layers", 1)
-    chosen = {k: config["recipes"][base.kind][k] for k in RECIPE} | dict(layers=layers)
+    source, mode = config["vectors"][base.kind]
+    chosen = {k: config["recipes"][base.kind][k] for k in RECIPE} | dict(layers=layers, embeddings=source, mode=mode)
     return config | {k: v for k, v in base.run.config.items() if k == "unlabelled_digest"} | chosen
 
 # %% ../nbs/25_trials.ipynb #cell-008-x1

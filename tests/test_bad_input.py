@@ -126,7 +126,7 @@ def test_a_run_that_broke(here, tmp_path):
     (tmp_path/"d.csv").write_text("sentence,label\na fine film,good\na dull film,bad\n")
     r = here(
         "run", "--data", "t.csv", "--dev", "d.csv", "--name", "x", "--teacher", "minilm", "--teacher-epochs",
-        "1", "--epochs", "1", "--width", "1/16")
+        "1", "--epochs", "1", "--student", "bilstm", "--width", "1/16")
     assert r.returncode == 0, r.stderr
     all_missing = "kd-nb errors runs/x adds: Classes, Mistakes and confidence, Words behind the answers"
     assert all_missing in here("report", "runs/x").stdout

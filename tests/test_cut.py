@@ -124,5 +124,6 @@ def test_every_command_takes_it(here, tmp_path):
         assert r.returncode == 0, r.stdout + r.stderr
     models = {m["model"]: m for m in read_json(tmp_path/"runs/x/metrics.json")["models"]}
     assert list(models) == ["teacher", "cut", "cut-hard", "bilstm", "bilstm-hard"]
-    assert read_json(tmp_path/"runs/x/config.json")["mode"] == "multichannel"  # of the other student
+    vectors = read_json(tmp_path/"runs/x/config.json")["vectors"]
+    assert vectors == {"cut": ["wordpiece", "non-static"], "bilstm": ["wordpiece", "multichannel"]}
     assert read_json(tmp_path/"runs/x/students/cut/config.json")["num_layers"] == 2

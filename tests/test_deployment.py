@@ -101,7 +101,7 @@ def test_assistant_stands_between(here, tmp_path):
     from safetensors.numpy import load_file
     args = [
         "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1",
-        "--epochs", "1", "--width", "1/16"]
+        "--epochs", "1", "--student", "bilstm", "--width", "1/16"]
     for more in (["--assistant", "bert", "--assistant-width", "1/8", "--name", "a"], ["--name", "b"]):
         r = here(*args, *more)
         assert r.returncode == 0, r.stderr
@@ -124,7 +124,7 @@ def test_assistant_stands_between(here, tmp_path):
     (["export", "nowhere"], ["no run in 'nowhere'"]),
     (["speed", "nowhere"], ["no run in 'nowhere'"]),
     (["run", "--task", "mini-intents", "--student", "bart"], ["unknown student 'bart'", "did you mean 'bert'?"]),
-    (["run", "--task", "mini-intents", "--width", "0.5"], ["unknown width of a bilstm student '0.5'", "1/2"]),
+    (["run", "--task", "mini-intents", "--student", "bilstm", "--width", "0.5"], ["unknown width of a bilstm student '0.5'", "1/2"]),
     (["run", "--task", "mini-intents", "--embeddings", "glove.txt"], ["no such file of word vectors: glove.txt"]),
     (["run", "--task", "mini-intents", "--embeddings", "prose.txt"], ["prose.txt", "no word vectors"]),
     (["run", "--task", "mini-intents", "--layers", "0"], ["--layers must be above 0"]),

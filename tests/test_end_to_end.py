@@ -3,7 +3,7 @@ import csv, io, json
 
 import pytest
 
-FAST = ["--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "2", "--width", "1/16"]
+FAST = ["--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "2", "--student", "bilstm", "--width", "1/16"]
 ROWS = [("the soup was cold", "bad"), ("a lovely evening", "good")] * 30
 
 

@@ -16,7 +16,7 @@ from kd_nb.settings import Option, Settings, check_value
 from kd_nb.students import STUDENTS, make_student
 from kd_nb.teacher import load_teacher
 
-TINY = dict(task="mini-sentiment", teacher="minilm", max_train=120, teacher_epochs=1, epochs=2, width="1/8")
+TINY = dict(task="mini-sentiment", teacher="minilm", max_train=120, teacher_epochs=1, epochs=2, student="bilstm", width="1/8")
 RATE = Option("Training", "its highest learning rate", bounds=dict(above=0))
 KINDS = Option("Student", "", names=["bilstm", "bert"], what="student", several=True)
 
@@ -82,13 +82,13 @@ def test_settings_with_what_they_go_with():
 
 
 @pytest.mark.parametrize("bad, message", [
-    (dict(width="1/5"), "width of a bilstm student"), (dict(width="teacher"), "width of a bilstm student"),
+    (dict(student="bilstm", width="1/5"), "width of a bilstm student"), (dict(width="teacher"), "width of a bag student"),
     (dict(student="cut", layers=7), "has only 6"),
     (dict(student="cut", mode="static"), "leave out --mode"),
     (dict(student="cut", width="1/4"), "width of a cut student"),
     (dict(student="bilstm,cut", embeddings="word"), "leave out --mode"),
     (dict(embeddings="nowhere.vec"), "no such file of word vectors"),
-    (dict(state_loss="hint"), "--student bilstm: it compares a BERT student"),
+    (dict(student="bilstm", state_loss="hint"), "--student bilstm: it compares a BERT student"),
     (dict(student="bert", state_loss="hint", embeddings="word"), "leave out --embeddings"),
     (dict(embeddings="scrach"), "did you mean 'scratch'?"),
     (dict(embeddings="scratch", mode="static"), "must be trained")])
@@ -98,7 +98,7 @@ def test_settings_that_do_not_suit_each_other(small, bad, message):
 
 @pytest.mark.parametrize("n, lr", [(None, 2e-3), (100, 2e-3), (800_000, 5e-4)])
 def test_the_size_of_the_transfer_set_chooses_the_rate(small, n, lr):
-    s = Settings(task="mini-sentiment", teacher="minilm", augment="rules", n_augment=n)
+    s = Settings(task="mini-sentiment", teacher="minilm", student="bilstm", augment="rules", n_augment=n)
     assert resolve(s, small)["recipes"]["bilstm"]["lr"] == lr
 
 

@@ -4,7 +4,7 @@ import os, re, shutil, subprocess
 
 import pandas as pd, pytest
 
-FAST = ["--teacher", "minilm", "--teacher-epochs", "4", "--epochs", "3", "--width", "1/8"]
+FAST = ["--teacher", "minilm", "--teacher-epochs", "4", "--epochs", "3", "--student", "bilstm", "--width", "1/8"]
 LANDSCAPE, PORTRAIT = 1046, 718  # CSS pixels across A4 between margins of 10 mm
 NASTY = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title='broken'\"> what a film"
 

@@ -7,7 +7,7 @@ from conftest import COMMAND
 
 ARGS = [
     "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "2",
-    "--epochs", "3", "--width", "1/16"]
+    "--epochs", "3", "--student", "bilstm", "--width", "1/16"]
 
 
 def weights(run): return {p.relative_to(run): load_file(p) for p in sorted(run.rglob("model.safetensors"))}

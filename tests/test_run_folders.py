@@ -9,7 +9,7 @@ from kd_nb.run import Run
 
 from conftest import COMMAND
 
-FAST = ["--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--width", "1/16"]
+FAST = ["--teacher", "minilm", "--teacher-epochs", "1", "--epochs", "1", "--student", "bilstm", "--width", "1/16"]
 
 
 def environment(): return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}

@@ -7,7 +7,7 @@ import pytest
 from conftest import COMMAND, ROOT
 
 FAST = ["--task", "mini-intents", "--teacher", "minilm", "--max-train", "200",
-        "--teacher-epochs", "1", "--epochs", "2", "--width", "1/16"]
+        "--teacher-epochs", "1", "--epochs", "2", "--student", "bilstm", "--width", "1/16"]
 BAR, HIDE, SHOW = "━", "\x1b[?25l", "\x1b[?25h"  # a piece of a bar; the cursor is hidden, is shown
 
 

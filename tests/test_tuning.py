@@ -12,7 +12,7 @@ from kd_nb.trials import open_base
 from conftest import COMMAND
 
 FAST = [
-    "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--width",
+    "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--student", "bilstm", "--width",
     "1/16", "--mode", "static"]
 
 
@@ -112,13 +112,13 @@ def test_who_comes_too_late_is_told(labelled, here):
 
 def test_one_kind_does_not_take_over_the_settings_of_the_other(labelled, here):
     config = read_json(labelled/"config.json")  # as if the run had been made for another kind
-    write_json(labelled/"config.json", config | dict(student="cut", width="1", mode="non-static", layers=2))
+    write_json(labelled/"config.json", config | dict(student="cut", width="1", mode=None, layers=2))
     r = here("tune", "runs/r", "--student", "bilstm", "--steps", "schedule", "--epochs", "1")
     assert r.returncode == 0, r.stderr
     table = pd.read_csv(labelled/"tuning/bilstm/steps.csv", dtype=dict(width=str))
     assert set(table.width) == {"1"} and set(table.layers) == {1} and set(table["mode"]) == {"multichannel"}
     r = here("tune", "runs/r", "--steps", "lr,embeddings", "--epochs", "1")
-    assert r.returncode == 2 and "step 'embeddings'" in r.stderr and not (labelled/"tuning/cut").exists(), r.stderr
+    assert r.returncode == 2 and "'embeddings'" in r.stderr and not (labelled/"tuning/cut").exists(), r.stderr
 
 
 def test_wrong_options_are_named_before_anything_is_trained(labelled, here):
