@@ -9,8 +9,9 @@ help: ## this list
 setup: ## make .venv and install everything (instant when nothing changed)
 	@sh scripts/setup.sh
 
-demo: setup ## distil the packaged MiniLM teacher into a BiLSTM on the built-in intents task
-	@$(bin)/kd-nb run --task mini-intents --teacher minilm --name demo
+demo: setup ## distil the packaged MiniLM teacher into two students on the built-in intents task, and compare them
+	@$(bin)/kd-nb run --task mini-intents --teacher minilm --student cut,bag --augment crossover --name demo
+	@$(bin)/kd-nb speed runs/demo
 
 # The environment's own kernel, whatever kernels the user has elsewhere; only this machine can reach it.
 lab: setup ## open the notebooks in JupyterLab, on 127.0.0.1

@@ -40,16 +40,15 @@ def make_sentences(
     Beside them lies `dropped.csv`, which says what was dropped and why.
     """
     task, config, work = run.task, run.config, run/".work/augment"
-    source = AUGMENTS.get(config["augment"])
-    if not (source or run.unlabelled): return []
+    if not (config["augment"] or run.unlabelled): return []
     def together():
         splits = [split for split in ("dev", "test", "select", "train") if split in task.splits]
         taken = {split: task.splits[split]["sentence"] for split in splits}
         passing = SentenceFilter(taken, config["min_logp"])
         parts = [own_sentences(run.unlabelled, passing)] if run.unlabelled else []
-        if source:
+        if config["augment"]:
             sentences, select = (task.splits[s]["sentence"][:] for s in ("train", "select"))
-            write = source.writer(sentences, select, config, work)
+            write = AUGMENTS[config["augment"]].writer(sentences, select, config, work)
             parts.append(generate(write, config["n_augment"], passing, config["augment"], work/"chunks"))
         made = concatenate_datasets(parts)
         dropped = ", ".join(f"{n:,} {why}" for why, n in passing.dropped.items())
@@ -160,7 +159,7 @@ def run_pipeline(
     if until is None and processes().num_processes > 1:
         raise KdError("several processes can share `augment` and `label`; "
                       "start `run` without accelerate afterwards, with the same options")
-    if until == "augment" and not (s.augment in AUGMENTS or s.unlabelled):
+    if until == "augment" and not (s.augment or s.unlabelled):
         raise KdError(f"nothing to make: give --augment ({', '.join(AUGMENTS)}) or --unlabelled")
     with begin(s, folder) as run: return _stages(run, until)
 

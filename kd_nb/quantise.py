@@ -110,9 +110,9 @@ def _library():
     return matmul_nbits_quantizer
 
 def _quantise_products(graph):  # onnx.ModelProto, of the same
-    "A graph whose products read weights of 8 bits, with a scale for 64 numbers each."
+    "A graph whose products read weights of 8 bits, with a scale for 128 numbers each."
     library = _library()
-    how = library.DefaultWeightOnlyQuantConfig(block_size=64, is_symmetric=True, accuracy_level=4, bits=8)
+    how = library.DefaultWeightOnlyQuantConfig(block_size=128, is_symmetric=True, accuracy_level=4, bits=8)
     made = library.MatMulNBitsQuantizer(graph, algo_config=how)
     made.process()
     return made.model.model

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_vectors', 'size_of', 'check_states', 'states_of', 'state_loss_of', 'resolve_students', 'choose_student',
-           'choose_augment', 'resolve', 'loss_of', 'begin']
+           'resolve', 'loss_of', 'begin']
 
 # %% ../nbs/22_resolve.ipynb #reso-imports
 import hashlib
@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Callable, Iterator
-from .augment import AUGMENTS, NO_SENTENCES
+from .augment import AUGMENTS
 from .core import KdError, alone, begun, processes
 from .cut import is_cuttable
 from .data import Task
@@ -50,7 +50,7 @@ def size_of(
     return STUDENTS[kind].sizes(width, layers, teacher)
 
 # %% ../nbs/22_resolve.ipynb #states-00
-def check_states(s: Settings, task: Task, sizes: dict[str, dict], vectors: dict[str, tuple[str, str]]):
+def check_states(s: Settings, task: Task, sizes: dict[str, dict], vectors: dict[str, list[str]]):
     "Raise `KdError` where the students cannot follow the states of the teacher."
     if s.assistant: raise KdError("--state-loss follows the teacher itself: leave out --assistant")
     if STATE_LOSSES[s.state_loss].for_any: return
@@ -96,7 +96,7 @@ def resolve_students(
         asked["assistant"] = s.assistant, s.assistant_width or "1", None
         size_of(s, *asked["assistant"], task)
     kinds, optimizer = {name: kind for name, (kind, _, _) in asked.items()}, s.optimizer or "adam"
-    vectors = {name: STUDENTS[kind].vectors(s.embeddings, s.mode) for name, kind in kinds.items()}
+    vectors = {name: list(STUDENTS[kind].vectors(s.embeddings, s.mode)) for name, kind in kinds.items()}
     if s.state_loss not in (None, NO_STATES): check_states(s, task, sizes, vectors)
     given = {k: value for k in RECIPE if (value := getattr(s, k)) is not None}
     recipes = {name: student_recipe(kind, n_rows, optimizer) | given for name, kind in kinds.items()}
@@ -120,19 +120,6 @@ def choose_student(
     print(f"student: {chosen}: {why}")
     return chosen
 
-def choose_augment(
-    s: Settings,  # with students
-    n_train: int,  # training sentences
-) -> str | None:  # as `--augment` has it
-    "The new sentences that are asked for; else crossovers for students that have too few sentences."
-    if s.augment or s.unlabelled: return s.augment
-    for kind in s.students:
-        if n_train < STUDENTS[kind].wants_more_below:
-            print(f"new sentences: crossovers, since a {kind} student needs more than {n_train:,}; "
-                  f"--augment {NO_SENTENCES} leaves them out")
-            return "crossover"
-    return None
-
 # %% ../nbs/22_resolve.ipynb #cell-012
 def resolve(
     s: Settings,  # as the user gave them
@@ -144,14 +131,12 @@ def resolve(
     print(f"teacher: {teacher}: {why}")
     s, n_rows = replace(s, teacher=teacher), len(task.splits["train"])
     s = replace(s, student=choose_student(s, task))
-    s = replace(s, augment=choose_augment(s, n_rows))
     study = s.recipe == "study"
     defaults = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows, study).items()}
     defaults["teacher_pooling"] = pooling_of(teacher, s.teacher_pooling or ("head" if study else None))
-    if s.augment in AUGMENTS: defaults |= dict(n_augment=10_000) | AUGMENTS[s.augment].defaults(s.lm)
+    if s.augment: defaults |= dict(n_augment=10_000) | AUGMENTS[s.augment].defaults(s.lm)
     config = asdict(s) | {k: v for k, v in defaults.items() if getattr(s, k) is None}
-    n_new = config["n_augment"] if s.augment in AUGMENTS else 0
-    config |= resolve_students(s, task, n_rows + n_unlabelled + n_new)
+    config |= resolve_students(s, task, n_rows + n_unlabelled + (config["n_augment"] or 0))
     return config | dict(metric=task.metric, data_digest=task.digest)
 
 # %% ../nbs/22_resolve.ipynb #cell-012-x1

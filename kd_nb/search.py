@@ -78,7 +78,7 @@ def open_study(base: Base) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # we say ourselves what comes out
     fixed = {
         k: v for k, v in identity(config_of(base, {})).items()
-        if k not in (*PROPOSED, "recipes", "embeddings_digest")}
+        if k not in (*PROPOSED, "vectors", "recipes", "embeddings_digest")}
     base.home.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name="joint", storage=JournalStorage(JournalFileBackend(str(base.home / "journal.log"))),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Callable, Collection, get_args
-from .augment import AUGMENTS, LMS, NO_SENTENCES
+from .augment import AUGMENTS, LMS
 from .core import TABLES, KdError, check_name, check_seed, flag
 from .data import TASKS
 from .losses import LOSSES
@@ -99,12 +99,6 @@ def _followers() -> str:
     own = [f"{kind} follows {made.follows}" for kind, made in STUDENTS.items() if made.follows]
     return ", ".join(own) + ", others none, where not given"
 
-def _wanting() -> str:
-    "Which students get new sentences by themselves."
-    own = [f"10,000 crossovers for a {kind} student with less than {made.wants_more_below:,} training sentences"
-           for kind, made in STUDENTS.items() if made.wants_more_below]
-    return ", ".join([*own, "else none"])
-
 def _weights() -> str:
     "Of each state loss whose weight is not 1; then 1."
     own = [f"{made.usual_weight:g} for {name}" for name, made in STATE_LOSSES.items() if made.usual_weight != 1]
@@ -147,8 +141,7 @@ class Settings:
 
     augment: str | None = option(
         None, _SENTENCES,
-        f"make new sentences for the teacher to label: {_listed(AUGMENTS)}, or {NO_SENTENCES}; where not given, "
-        f"{_wanting()}", names=(NO_SENTENCES, *AUGMENTS), what="augmentation")
+        f"make new sentences for the teacher to label: {_listed(AUGMENTS)}", names=AUGMENTS, what="augmentation")
     n_augment: int | None = option(
         None, _SENTENCES, "how many; 10,000 where not given", bounds=POSITIVE, goes_with="augment")
     unlabelled: str | None = option(

@@ -240,8 +240,6 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
     widths = WIDTHS    # those that it has
     usual_layers = 1   # where none are asked for
     usual_vectors = "wordpiece", None  # source and mode of its word vectors; None: that of the source
-    # the number of training sentences below which it gets crossovers, where the user has no others to give
-    wants_more_below = 0
     copies = False     # does it start from the teacher's layers? Then its sizes are the teacher's
     follows = None     # the state loss that it is distilled with by default, a name in `STATE_LOSSES`
     def __init__(self,

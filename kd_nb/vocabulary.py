@@ -100,7 +100,7 @@ MIN_ROWS = 10_000          # pieces that stay in any case
 def fitting_rows(student: Student) -> int:
     "How many pieces a student can keep in a folder of `FOLDER_BYTES`; at least `MIN_ROWS`."
     words = sum(p.numel() for p in student.embedding.parameters())
-    rest = int(1.07 * (count_parameters(student)["parameters"] - words))  # a byte each, and a scale for every 64
+    rest = int(1.07 * (count_parameters(student)["parameters"] - words))  # a byte each, and a scale for every 128
     columns = student.embedding.dim
     room = FOLDER_BYTES - 300_000 - rest - EIGHT_BIT_ROWS * columns // 2
     return max(MIN_ROWS, room // (columns // 2 + 24))  # four bits a column, a scale, and its text
