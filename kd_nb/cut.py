@@ -70,7 +70,8 @@ class Cut(Student):
     def vectors(cls, source=None, mode=None) -> tuple[str, str]:
         "The teacher's pieces, trained; raises `KdError` for others."
         if source in (None, "wordpiece") and mode in (None, "non-static"): return "wordpiece", "non-static"
-        raise KdError("--student cut starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
+        raise KdError(
+            "--student cut starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
 
     @classmethod
     def sizes(cls, width="1", layers=None, teacher=None) -> dict:

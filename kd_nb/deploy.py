@@ -126,9 +126,9 @@ def export(
 
     `kd-nb export runs/demo --int8 --vocabulary 10000`
 
-    `echo 'i want my money back' | kd-nb predict runs/demo/export/bilstm-int8`
+    `echo 'i want my money back' | kd-nb predict runs/demo/export/cut-int8`
 
-    `python runs/demo/export/bilstm-int8/predict.py 'i want my money back'` needs onnxruntime and tokenizers only.
+    `python runs/demo/export/cut-int8/predict.py 'i want my money back'` needs onnxruntime and tokenizers only.
     """
     if vocabulary is not None and vocabulary < 1: raise KdError(f"--vocabulary must be at least 1, not {vocabulary}")
     found, forms = Run(run), [form for form, wanted in (("onnx", onnx), ("int8", int8)) if wanted or onnx == int8]

@@ -209,13 +209,13 @@ def run(
 
     Examples:
 
-    `kd-nb run --task mini-intents --name demo`
+    `kd-nb run --task mini-intents --student cut,bag --augment crossover --name demo`
 
     `kd-nb run --data tickets.csv --text body --label team`
 
     `kd-nb run --task mini-intents --augment lm --n-augment 10000`
 
-    `KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --student bilstm,bert --temperature 3`
+    `KD_NB_DATA=~/data kd-nb run --task sst2 --max-train 8000 --student cut,bag --temperature 3`
     """
     run, table = _start(settings, name, runs_dir)
     metrics, folder = run.metrics, run.folder

@@ -246,7 +246,7 @@ def probe(
 
     `kd-nb probe runs/demo --models teacher`
 
-    `kd-nb probe runs/demo --models pretrained,teacher,bilstm --controls`
+    `kd-nb probe runs/demo --models pretrained,teacher,cut --controls`
 
     `kd-nb probe runs/demo --suite senteval --n-train 100000 --n-eval 10000`
 

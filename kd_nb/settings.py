@@ -185,7 +185,8 @@ class Settings:
         "static for a bag student, wordpiece for others where not given",
         names=EMBEDDINGS, path=True, tuned=True)
     mode: str | None = option(
-        None, _STUDENT, f"of the word vectors: {', '.join(MODES)} (a frozen and a trained copy, usual for bilstm and bert)",
+        None, _STUDENT,
+        f"of the word vectors: {', '.join(MODES)} (a frozen and a trained copy, usual for bilstm and bert)",
         names=MODES, what="embedding mode", tuned=True)
     assistant: str | None = option(
         None, _STUDENT,

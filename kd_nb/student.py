@@ -93,7 +93,8 @@ def read_alone(
     teacher.tokenizer.no_padding()
     n, frame = teacher.tokenizer.get_vocab_size(), teacher.tokenizer.encode("").ids  # e.g. [CLS] [SEP]
     rows = torch.tensor([[*frame[:1], i, *frame[1:]] for i in range(n)])
-    return vectors_of_teacher(teacher, Tokens(rows.flatten().int(), torch.arange(n + 1) * rows.shape[1], teacher.pad_id))
+    starts = torch.arange(n + 1) * rows.shape[1]
+    return vectors_of_teacher(teacher, Tokens(rows.flatten().int(), starts, teacher.pad_id))
 
 # %% ../nbs/14_student.ipynb #vec-11-d
 STATIC_COLUMNS = 256

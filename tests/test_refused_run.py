@@ -16,7 +16,8 @@ from kd_nb.settings import Option, Settings, check_value
 from kd_nb.students import STUDENTS, make_student
 from kd_nb.teacher import load_teacher
 
-TINY = dict(task="mini-sentiment", teacher="minilm", max_train=120, teacher_epochs=1, epochs=2, student="bilstm", width="1/8")
+TINY = dict(task="mini-sentiment", teacher="minilm", student="bilstm", max_train=120, teacher_epochs=1, epochs=2,
+            width="1/8")
 RATE = Option("Training", "its highest learning rate", bounds=dict(above=0))
 KINDS = Option("Student", "", names=["bilstm", "bert"], what="student", several=True)
 
@@ -82,7 +83,8 @@ def test_settings_with_what_they_go_with():
 
 
 @pytest.mark.parametrize("bad, message", [
-    (dict(student="bilstm", width="1/5"), "width of a bilstm student"), (dict(width="teacher"), "width of a bag student"),
+    (dict(student="bilstm", width="1/5"), "width of a bilstm student"),
+    (dict(width="teacher"), "width of a bag student"),
     (dict(student="cut", layers=7), "has only 6"),
     (dict(student="cut", mode="static"), "leave out --mode"),
     (dict(student="cut", width="1/4"), "width of a cut student"),

@@ -255,7 +255,7 @@ def test_the_command_says_and_keeps_how(here, tmp_path, more, pooling, epochs, s
 
 
 def test_the_study_s_recipe(here, tmp_path):
-    size = ["--max-train", "80", "--epochs", "1", "--student", "bilstm", "--width", "1/16", "--teacher", "minilm", "--teacher-epochs", "2"]
+    size = ["--max-train", "80", "--epochs", "1", "--width", "1/16", "--teacher", "minilm", "--teacher-epochs", "2"]
     r = here("run", "--task", "mini-sentiment", *size, "--recipe", "study", "--name", "x", cwd=tmp_path)
     config = json.loads((tmp_path/"runs/x/config.json").read_text())
     assert r.returncode == 0 and (config["teacher_lr"], config["teacher_batch_size"]) == (5e-5, 36)

@@ -133,7 +133,8 @@ def test_run_with_augmentation(here, tmp_path):
     (tmp_path/"own.txt").write_text("where is my invoice\n\nhow do i pay\n")
     args = [
         "--task", "mini-intents", "--teacher", "minilm", "--max-train", "200", "--teacher-epochs", "1",
-        "--epochs", "1", "--student", "bilstm", "--width", "1/16", "--augment", "rules", "--n-augment", "300", "--unlabelled",
+        "--epochs", "1", "--student", "bilstm",
+        "--width", "1/16", "--augment", "rules", "--n-augment", "300", "--unlabelled",
         "own.txt", "--name", "r"]
     made = here("augment", *args)
     assert made.returncode == 0 and "stands in train" in made.stdout and "kept" in made.stdout, made.stderr

@@ -12,7 +12,8 @@ from kd_nb.trials import open_base
 from conftest import COMMAND
 
 FAST = [
-    "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1", "--student", "bilstm", "--width",
+    "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "100", "--teacher-epochs", "1",
+    "--student", "bilstm", "--width",
     "1/16", "--mode", "static"]
 
 
