@@ -255,7 +255,8 @@ def deployed_table(
         "from gold labels alone": [untaught(m) for m in chosen.index]})
 
 # %% ../nbs/34_speed.ipynb #spee-section
-DEPLOYED = "what one would put to work (one thread, a sentence at a time; in brackets, how much faster than the teacher)"
+DEPLOYED = ("what one would put to work "
+            "(one thread, a sentence at a time; in brackets, how much faster than the teacher)")
 
 def _about_speed(run: Run) -> str:
     "HTML: the table and the figure of `kd-nb speed`."
