@@ -86,11 +86,16 @@ def test_speed_says_what_it_costs(run):
     folder, said, _ = run
     speed = json.loads((folder/"speed.json").read_text())
     assert {m["model"] for m in speed["models"]} == {
-        "teacher", "bilstm", "bilstm onnx", "bilstm int8", "bert", "bert onnx", "bert int8", "tf-idf", "static"}
+        "teacher", "teacher int8", "bilstm", "bilstm onnx", "bilstm int8", "bert", "bert onnx", "bert int8", "tf-idf",
+        "static"}
     assert {(r["threads"], r["batch_size"]) for r in speed["rows"]} >= {(1, 1), (1, 256)}
     assert all(r["ms"] > 0 for r in speed["rows"])
     assert all(m["bytes"] > 0 for m in speed["models"]) and (folder/"figures/speed.png").stat().st_size > 10_000
-    assert '<img alt="speed"' in (folder/"report.html").read_text() and "ms, batch 1, 1 thread" in said["speed"].stdout
+    report = (folder/"report.html").read_text()
+    assert '<img alt="speed"' in report and "ms, batch 1, 1 thread" in report
+    for word in ("what one would put to work", "teacher int8", "bert int8", "from gold labels alone"):
+        assert word in said["speed"].stdout and word in report
+    assert "bilstm onnx" not in said["speed"].stdout
     small = {m["model"]: m["bytes"] for m in speed["models"]}
     assert small["bilstm int8"] < small["bilstm onnx"] / 3 < small["bilstm"] / 3
 

@@ -142,7 +142,7 @@ def test_what_is_declared_suffices_to_distil(elsewhere):
         "kd-nb", "run", "--task", "mini-sentiment", "--teacher", "minilm", "--max-train", "60", "--epochs", "1",
         "--teacher-epochs", "1", "--name", "tried")
     assert "what was kept" in out
-    assert "bilstm" in elsewhere("python", "-m", "kd_nb", "info", "runs/tried")
+    assert "cut-hard" in elsewhere("python", "-m", "kd_nb", "info", "runs/tried")
     assert "kd-nb speed runs/tried adds" in elsewhere("kd-nb", "report", "runs/tried")  # a report without any extra
     page = elsewhere("python", "-c", "print(open('runs/tried/report.html').read())")
     assert "pip install &#x27;kd_nb[report]&#x27;" in page
