@@ -23,8 +23,8 @@ import argparse, json, os, shutil, tempfile, time
 from pathlib import Path
 
 ROUNDS, ASKED = 5, 100
-OURS = {"teacher": "teacher", "teacher int8": "teacher, 8 bits", "cut int8": "cut, 8 bits", "bag int8": "bag, 8 bits",
-        "tf-idf": "TF-IDF + LR"}
+OURS = {"teacher": "teacher", "teacher int8": "teacher, 8 bits", "cut int8": "cut, 8 bits",
+        "cut-hard": "cut, hard labels", "bag int8": "bag, 8 bits", "bag-hard": "bag, hard labels", "tf-idf": "TF-IDF + LR"}
 
 
 # in the environment of kd_nb
@@ -53,10 +53,11 @@ def our_rows(run):
     for model, name in OURS.items():
         table = pd.read_parquet(run/f"predictions/{model.replace(' ', '-')}-dev.parquet")
         kind = model.split()[0]
-        trained = {"teacher": taught, "tf-idf": None}.get(kind) if kind in ("teacher", "tf-idf") else (
-            taught + seconds(f"students/{kind}"))
+        trained = {"teacher": taught, "tf-idf": None} if kind in ("teacher", "tf-idf") else {
+            kind: taught + seconds(f"students/{kind}")}
+        form = model.replace("-hard", " int8")  # a baseline has the size and time of its student
         pred = table.pred.map(run.metrics["labels"].index).tolist()
-        yield dict(model=name, pred=pred, ms=ms[model], bytes=int(size[model]), seconds=trained)
+        yield dict(model=name, pred=pred, ms=ms[form], bytes=int(size[form]), seconds=trained[kind])
 
 
 def compare(work, path):
@@ -76,6 +77,9 @@ def compare(work, path):
     def mean(rows, key): return None if rows[0][key] is None else float(np.mean([r[key] for r in rows]))
     table = []
     for model, rows in found.items():
+        if len(rows) < len(runs):
+            print(f"{model}: {len(rows)} of {len(runs)} seeds so far, left out")
+            continue
         made = dict(model=model, seeds=[score(metric, gold, pred) for pred in preds(rows)])
         made |= dict(zip(("mean", "low", "high"), seeds_interval(metric, gold, preds(rows))))
         made |= {key: mean(rows, key) for key in ("ms", "bytes", "seconds")}
@@ -170,9 +174,10 @@ PEERS = {"Model2Vec, trained": model2vec, "MiniLM, frozen + LR": frozen, "fastTe
 def fit(work, steps, threads):
     "Train each peer on the sentences of each run."
     import torch
-    for seed, path in enumerate(sorted(work.glob("data-*.json"))):
-        data = json.loads(path.read_text())
-        for name, make in PEERS.items():
+    paths = sorted(work.glob("data-*.json"))
+    for name, make in PEERS.items():
+        for seed, path in enumerate(paths):
+            data = json.loads(path.read_text())
             out = work/f"{path.stem.replace('data-', 'fit-')}-{make.__name__}.json"
             if out.exists(): continue
             torch.set_num_threads(threads)
