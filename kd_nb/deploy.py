@@ -116,7 +116,8 @@ def export(
     *,
     onnx: bool = False,  # as ONNX graphs of 32-bit numbers
     int8: bool = False,  # as ONNX graphs of 8-bit numbers: a quarter of the size, and faster
-    vocabulary: int | None = None,  # pieces to keep, the commonest; as many as fit 15 MB in 8 bits where not given
+    # pieces to keep, the commonest; where not given as many as fit 15 MB in 8 bits, but 10,000 in any case
+    vocabulary: int | None = None,
 ):
     """Write a run's students as ONNX folders that answer without PyTorch: both forms where none is named.
 

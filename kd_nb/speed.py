@@ -245,7 +245,7 @@ def deployed_table(
     chosen = models.loc[["teacher", *(m for m in models.index if m.endswith(" int8")), *linear]]
     def untaught(model):
         "The score of the same student without a teacher."
-        gold = speed["gold_labels"].get(model.removesuffix(" int8"))
+        gold = speed.get("gold_labels", {}).get(model.removesuffix(" int8"))
         return with_interval(gold["dev"], gold["dev_low"], gold["dev_high"]) if gold else ""
     return pd.DataFrame({
         "model": chosen.index, "size": (chosen.bytes / 1e6).map("{:.1f} MB".format).values,

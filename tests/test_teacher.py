@@ -12,6 +12,7 @@ from kd_nb.metrics import score
 from kd_nb.pretrained import packaged_folder
 from kd_nb.run import Run
 from kd_nb.splits import stratified_split
+from kd_nb.student import vectors_of_teacher
 from kd_nb.teacher import POOLINGS, PooledClassifier, fine_tune, fit_head, load_teacher, pooling_of, teacher_recipe
 from kd_nb.training import only_rows
 from kd_nb.transfer import teacher_key
@@ -138,6 +139,8 @@ def test_an_encoder_with_a_decoder_is_read_by_its_head(here, sentiment, tmp_path
     log = fine_tune(teacher, train.select(range(60)), select, task.metric, tmp_path/"a", epochs=1)
     pred = teacher.logits(select["sentence"][:]).argmax(1)
     assert score(task.metric, np.array(select["label"]), pred) == log.score.max()
+    words = vectors_of_teacher(teacher, teacher.tokenise(["film", "a dull minute"]))  # read by its encoder
+    assert words.shape == (2, teacher.model.config.hidden_size) and torch.isfinite(words).all()
 
 
 @pytest.mark.parametrize("kind, more", [("camembert", dict(pad_token_id=1)), ("mpnet", {}), ("roberta", {})])
