@@ -77,7 +77,7 @@ class Bag(Student):
 
     @classmethod
     def recipe(cls, n_rows: int) -> dict:
-        "About 2,200 steps of 32, at least three epochs: with more on few sentences it learns by heart."
+        "About 2,200 steps of 32, at least three epochs."
         return dict(epochs=epochs_of(n_rows, 2_200, 3), lr=1e-3, batch_size=32, warmup_ratio=0., betas=(0.9, 0.999))
 
     @classmethod

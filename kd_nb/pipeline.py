@@ -29,7 +29,7 @@ from .students import STUDENTS, make_student
 from .teacher import fine_tune, load_teacher
 from .terminal import show
 from .training import SentenceClassifier
-from .transfer import SentenceFilter, generate, join_sentences, label_sentences, own_sentences
+from .transfer import SentenceFilter, generate, join_sentences, label_sentences, own_sentences, teacher_key
 
 # %% ../nbs/24_pipeline.ipynb #14e5d9b7
 def make_sentences(
@@ -97,7 +97,7 @@ def student_vectors(
     sentences: list[str],         # of the transfer set
 ) -> tuple[Tokenizer, torch.Tensor]:
     "Word vectors of a student; static ones, which take the teacher a while, are kept for the next student of the run."
-    path = run/".work/static.safetensors"
+    path = run/f".work/static-{teacher_key(teacher)}.safetensors"
     if source == "static" and path.exists(): return teacher.tokenizer, load_file(path)["table"]
     tokenizer, table = word_vectors(source, teacher, sentences, run.config["seed"])
     if source == "static":

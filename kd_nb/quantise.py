@@ -109,6 +109,29 @@ def _library():
     finally: logging.getLogger().removeHandler(handler)
     return matmul_nbits_quantizer
 
+def _split_gemms(graph):  # onnx.ModelProto, changed in place
+    "Write each `Gemm` of a linear layer as a `MatMul` and an `Add`: the library quantises no `Gemm`."
+    from onnx import helper, numpy_helper
+    weights, nodes = {value.name: value for value in graph.graph.initializer}, []
+    for node in graph.graph.node:
+        how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        plain = how.get("alpha", 1.) == how.get("beta", 1.) == 1. and not how.get("transA")
+        if node.op_type != "Gemm" or node.input[1] not in weights or len(node.input) < 3 or not plain:
+            nodes.append(node)
+            continue
+        (x, weight, bias), product = node.input, f"{node.output[0]}_product"
+        if how.get("transB"):
+            turned = np.ascontiguousarray(numpy_helper.to_array(weights[weight]).T)
+            graph.graph.initializer.append(numpy_helper.from_array(turned, f"{product}_weight"))
+            weight = f"{product}_weight"
+        nodes.append(helper.make_node("MatMul", [x, weight], [product], name=product))
+        nodes.append(helper.make_node("Add", [product, bias], list(node.output), name=node.name))
+    read = {name for node in nodes for name in node.input}
+    kept = [value for value in graph.graph.initializer if value.name in read]
+    del graph.graph.node[:], graph.graph.initializer[:]
+    graph.graph.node.extend(nodes)
+    graph.graph.initializer.extend(kept)
+
 def _quantise_products(graph):  # onnx.ModelProto, of the same
     "A graph whose products read weights of 8 bits, with a scale for 128 numbers each."
     library = _library()
@@ -131,10 +154,13 @@ def quantise(
     graph,  # onnx.ModelProto of a student, its commonest pieces first
 ):          # onnx.ModelProto
     "The same graph with word vectors of 8 and 4 bits, and products of 8."
-    with extra("deploy"): import onnx  # noqa: F401
+    with extra("deploy"): import onnx
     logging.disable(logging.WARNING)  # onnxruntime advises a pre-processing that changes nothing here
+    made = onnx.ModelProto()
+    made.CopyFrom(graph)
+    _split_gemms(made)
     try:
-        made = _quantise_products(graph)
+        made = _quantise_products(made)
         if any(node.op_type == "LSTM" for node in made.graph.node): made = _quantise_lstm(made)
     finally: logging.disable(logging.NOTSET)
     _quantise_tables(made)

@@ -92,8 +92,10 @@ def read_alone(
 ) -> Tensor:                      # float[vocab_size, hidden_size of the teacher]
     "What the teacher makes of each of its pieces, see `vectors_of_teacher`."
     teacher.tokenizer.no_padding()
-    n, frame = teacher.tokenizer.get_vocab_size(), teacher.tokenizer.encode("").ids  # e.g. [CLS] [SEP]
-    rows = torch.tensor([[*frame[:1], i, *frame[1:]] for i in range(n)])
+    n = 1 + max(teacher.tokenizer.get_vocab().values())
+    framed, plain = (teacher.tokenizer.encode("a", add_special_tokens=special).ids for special in (True, False))
+    first = framed.index(plain[0])  # before it e.g. [CLS], after it [SEP]
+    rows = torch.tensor([[*framed[:first], i, *framed[first + len(plain):]] for i in range(n)])
     starts = torch.arange(n + 1) * rows.shape[1]
     return vectors_of_teacher(teacher, Tokens(rows.flatten().int(), starts, teacher.pad_id))
 

@@ -14,6 +14,11 @@ from .student import Student
 from .training import count_parameters
 
 # %% ../nbs/31_vocabulary.ipynb #voc-08
+def _is_letter(token: str, model: dict) -> bool:
+    "Is a piece a single letter, at the beginning of a word or within, or a byte?"
+    for mark in (model.get("continuing_subword_prefix") or "##", "\u2581"): token = token.removeprefix(mark)
+    return len(token) == 1 or token.startswith("<0x")
+
 def kept_rows(
     student: Student,
     sentences: list[str],  # of the transfer set
@@ -25,7 +30,8 @@ def kept_rows(
     special = {student.pad_id, vocab.get(model.get("unk_token")), model.get("unk_id"), *_base(model, vocab)} - {None}
     special |= set(student.tokenizer.get_added_tokens_decoder())
     others = [i for token, i in vocab.items() if i not in special and not token.startswith("[unused")]
-    others.sort(key=lambda i: (-int(counts[i]), i))
+    letters = {i for token, i in vocab.items() if _is_letter(token, model)}
+    others.sort(key=lambda i: (-int(counts[i]), i not in letters, i))
     keep = _with_parts(model, vocab, special | set(others[:max(0, rows - len(special))]))
     own = set(range(len(model["vocab"])) if isinstance(model["vocab"], list) else model["vocab"].values())
     # added tokens that are no pieces, such as T5's, have numbers after all pieces
