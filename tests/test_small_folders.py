@@ -107,7 +107,7 @@ def test_few_bits_keep_the_answers(task, teacher, tmp_path, kind, width):
     made, before = export_student(small, tmp_path/"x", int8=True), small.logits(dev)
     after = made.logits(dev)
     assert np.abs(after - before).max() < 0.1 * max(0.5, np.ptp(before))
-    assert np.corrcoef(after.ravel(), before.ravel())[0, 1] > 0.999
+    assert np.corrcoef(after.ravel(), before.ravel())[0, 1] > 0.998
     alone = np.concatenate([made.logits([s]) for s in dev[:30]])
     if kind != "bilstm": assert alone == pytest.approx(after[:30], abs=0.01)  # neighbours: rounding only
     assert sum(p.stat().st_size for p in (tmp_path/"x").iterdir()) <= FOLDER_BYTES
