@@ -43,13 +43,13 @@ def test_every_form_agrees_with_its_student(run):
         sentences = load_from_disk(folder/"transfer")["sentence"][:]
         trimmed = trim(load_student(folder/"students"/student).to("cpu"), sentences)
         dev = pd.read_parquet(folder/f"predictions/{student}-dev.parquet").sentence.tolist()
-        forms = {
-            form: agreement(trimmed.logits(dev), OnnxStudent(folder/f"export/{student}-{form}").logits(dev))
-            for form in ("onnx", "int8")}
-        assert forms["onnx"]["max_diff"] < 1e-4 and forms["onnx"]["same"] == 1
-        # briefly trained: many sentences lie between two classes; 99 % is asked of the real runs in the
-        # speed notebook
-        assert forms["int8"]["same"] >= 0.96
+        want = trimmed.logits(dev)
+        got = {form: OnnxStudent(folder/f"export/{student}-{form}").logits(dev) for form in ("onnx", "int8")}
+        same = agreement(want, got["onnx"])
+        assert same["max_diff"] < 1e-4 and same["same"] == 1
+        # Briefly trained students are undecided about many sentences, so equal labels say little of them: the error
+        # must be small beside the spread of the logits. 99 % equal labels is asked of real runs, in the speed notebook.
+        assert (got["int8"] - want).std() < 0.03*want.std()
         assert np.allclose(trimmed.logits(ODD), OnnxStudent(folder/f"export/{student}-onnx").logits(ODD), atol=1e-4)
         assert sum(f.stat().st_size for f in (folder/f"export/{student}-int8").iterdir()) < 15e6
     for word in ("same label as trimmed student", "100.0%", "bilstm", "bert", "int8", "MB"):
