@@ -31,6 +31,7 @@ class Bag(Student):
     special = False  # [CLS] and [SEP] say nothing
     usual_vectors = "static", "non-static"
     follows = "vectors"
+    one_thread = True
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table
         labels: list[str],      # class names

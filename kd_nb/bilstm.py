@@ -32,6 +32,7 @@ def one_by_one(lstm: nn.LSTM) -> list[nn.LSTM]:
 class BiLSTM(Student):
     "A bidirectional LSTM over word vectors (Tang et al. 2019)."
     kind = "bilstm"
+    one_thread = True
     special = False  # [CLS] and [SEP] would be two more steps that say nothing
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table

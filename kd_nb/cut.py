@@ -32,7 +32,7 @@ def layers_of(
 ) -> tuple[str, nn.ModuleList]:  # their name within the model, and the layers from below
     "The layers of an encoder; raises `KdError` for another kind of model."
     if is_cuttable(model): return _encoders(model)[0]
-    raise KdError(f"--student cut takes layers of an encoder such as BERT; this teacher is of type "
+    raise KdError(f"a cut student takes layers of an encoder such as BERT; this teacher is of type "
                   f"'{model.config.model_type}'")
 
 # %% ../nbs/16_cut.ipynb #cut-10
@@ -71,7 +71,7 @@ class Cut(Student):
         "The teacher's pieces, trained; raises `KdError` for others."
         if source in (None, "wordpiece") and mode in (None, "non-static"): return "wordpiece", "non-static"
         raise KdError(
-            "--student cut starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
+            "a cut student starts from the teacher's pieces and trains them: leave out --mode and --embeddings")
 
     @classmethod
     def sizes(cls, width="1", layers=None, teacher=None) -> dict:

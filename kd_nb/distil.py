@@ -15,6 +15,7 @@ from .core import check_name
 from .metrics import score
 from .student import Student
 from .students import STUDENTS
+from .timing import threads
 from .training import Batches, fit, only_rows
 from .transfer import targets
 
@@ -50,7 +51,8 @@ def distil(
     gold = np.array(select["label"])
     rows = (torch.arange(len(transfer)),) if states else ()  # which sentences a batch holds
     beside = states.on(student, transfer["sentence"]) if states else nullcontext()
-    with only_rows(student.embedding.tables, *tokens) as (small, held_out), beside:
+    few = threads(1) if student.one_thread else nullcontext()
+    with few, only_rows(student.embedding.tables, *tokens) as (small, held_out), beside:
         batches = Batches(small, *targets(transfer), *rows, batch_size=batch_size)
         return fit(student, batches, lambda z, target: loss(z, target[:2]),
                    lambda: score(metric, gold, student.logits(held_out).argmax(1)), folder,

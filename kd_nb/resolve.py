@@ -10,6 +10,7 @@ __all__ = ['check_vectors', 'size_of', 'check_states', 'states_of', 'state_loss_
 import hashlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Callable, Iterator
 from .augment import AUGMENTS
@@ -39,25 +40,23 @@ def check_vectors(path: str, task: Task) -> str:
 
 # %% ../nbs/22_resolve.ipynb #cell-011-x1
 def size_of(
-    s: Settings,  # with a teacher
     kind: str,    # of the student
     width: str,
     layers: int | None,
-    task: Task,
+    load: Callable,  # gives the teacher, or one of the same layout
 ) -> dict:        # see `make_student`
     "Sizes of a student; raises `KdError` for those that it cannot have."
-    teacher = load_teacher(s.teacher, task.labels, s.teacher_pooling) if STUDENTS[kind].copies else None
-    return STUDENTS[kind].sizes(width, layers, teacher)
+    return STUDENTS[kind].sizes(width, layers, load() if STUDENTS[kind].copies else None)
 
 # %% ../nbs/22_resolve.ipynb #states-00
-def check_states(s: Settings, task: Task, sizes: dict[str, dict], vectors: dict[str, list[str]]):
+def check_states(s: Settings, load: Callable, sizes: dict[str, dict], vectors: dict[str, list[str]]):
     "Raise `KdError` where the students cannot follow the states of the teacher."
     if s.assistant: raise KdError("--state-loss follows the teacher itself: leave out --assistant")
     if STATE_LOSSES[s.state_loss].for_any: return
     if s.embeddings not in (None, "wordpiece", "scratch"):
         raise KdError(
             f"--state-loss {s.state_loss} needs a student on the teacher's pieces: leave out --embeddings")
-    teacher = load_teacher(s.teacher, task.labels, s.teacher_pooling)
+    teacher = load()
     table = word_vectors("wordpiece", teacher, [])  # which vectors plays no part
     try:
         for kind, size in sizes.items():
@@ -88,16 +87,18 @@ def resolve_students(
     s: Settings,  # with a teacher and students
     task: Task,
     n_rows: int,  # of the transfer set
+    load: Callable,  # gives the teacher, or one of the same layout
 ) -> dict:        # for each student its word `vectors`, the `recipes` of training, and the states that it `follows`
     "Check the settings of students and choose what was left open; raises `KdError`."
     asked = {kind: (kind, s.width, s.layers) for kind in s.students}
-    sizes = {kind: size_of(s, *about, task) for kind, about in asked.items()}
+    sizes = {kind: size_of(*about, load) for kind, about in asked.items()}
     if s.assistant:
         asked["assistant"] = s.assistant, s.assistant_width or "1", None
-        size_of(s, *asked["assistant"], task)
+        try: size_of(*asked["assistant"], load)
+        except KdError as e: raise KdError(f"--assistant {s.assistant}: {e}") from e
     kinds, optimizer = {name: kind for name, (kind, _, _) in asked.items()}, s.optimizer or "adam"
     vectors = {name: list(STUDENTS[kind].vectors(s.embeddings, s.mode)) for name, kind in kinds.items()}
-    if s.state_loss not in (None, NO_STATES): check_states(s, task, sizes, vectors)
+    if s.state_loss not in (None, NO_STATES): check_states(s, load, sizes, vectors)
     given = {k: value for k in RECIPE if (value := getattr(s, k)) is not None}
     recipes = {name: student_recipe(kind, n_rows, optimizer) | given for name, kind in kinds.items()}
     file = s.embeddings if s.embeddings not in (None, *EMBEDDINGS) else None
@@ -108,13 +109,13 @@ def resolve_students(
 # %% ../nbs/22_resolve.ipynb #reso-st1
 def choose_student(
     s: Settings,  # with a teacher
-    task: Task,
+    load: Callable,  # gives the teacher, or one of the same layout
 ) -> str:         # as `--student` has it
     "The students that are asked for; else the one that fits the teacher and the other settings."
     if s.student: return s.student
     if s.recipe == "study": chosen, why = "bilstm", "the study's"
     elif s.width != "1" or s.embeddings or s.mode: chosen, why = "bag", "for the width or the word vectors asked for"
-    elif is_cuttable(load_teacher(s.teacher, task.labels, s.teacher_pooling).model):
+    elif is_cuttable(load().model):
         chosen, why = "cut", "some of the teacher's layers"
     else: chosen, why = "bag", "this teacher has no layers to copy"
     print(f"student: {chosen}: {why}")
@@ -125,18 +126,20 @@ def resolve(
     s: Settings,  # as the user gave them
     task: Task,   # as `load_data` returns it
     n_unlabelled: int = 0,  # sentences of the user's own
+    layout: SentenceClassifier | None = None,  # the teacher, or one of the same layout; None: it is loaded if need be
 ) -> dict:        # the config of a run
     "Check settings against data and models, and choose what was left open; raises `KdError`."
     teacher, why = choose_teacher(s.teacher)
     print(f"teacher: {teacher}: {why}")
+    load = cache(lambda: layout or load_teacher(teacher, task.labels, s.teacher_pooling))
     s, n_rows = replace(s, teacher=teacher), len(task.splits["train"])
-    s = replace(s, student=choose_student(s, task))
+    s = replace(s, student=choose_student(s, load))
     study = s.recipe == "study"
     defaults = {f"teacher_{k}": v for k, v in teacher_recipe(teacher, n_rows, study).items()}
     defaults["teacher_pooling"] = pooling_of(teacher, s.teacher_pooling or ("head" if study else None))
     if s.augment: defaults |= dict(n_augment=10_000) | AUGMENTS[s.augment].defaults(s.lm)
     config = asdict(s) | {k: v for k, v in defaults.items() if getattr(s, k) is None}
-    config |= resolve_students(s, task, n_rows + n_unlabelled + (config["n_augment"] or 0))
+    config |= resolve_students(s, task, n_rows + n_unlabelled + (config["n_augment"] or 0), load)
     return config | dict(metric=task.metric, data_digest=task.digest)
 
 # %% ../nbs/22_resolve.ipynb #cell-012-x1

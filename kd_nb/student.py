@@ -245,6 +245,7 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
     usual_layers = 1   # where none are asked for
     usual_vectors = "wordpiece", None  # source and mode of its word vectors; None: that of the source
     copies = False     # does it start from the teacher's layers? Then its sizes are the teacher's
+    one_thread = False  # is it so small that more than one thread of a CPU get into each other's way?
     follows = None     # the state loss that it is distilled with by default, a name in `STATE_LOSSES`
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table

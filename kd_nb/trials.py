@@ -79,7 +79,7 @@ def config_of(
     "Check a trial's settings and choose what was left open; raises `KdError`."
     n_unlabelled = base.transfer["origin"][:].count("unlabelled") if base.settings.unlabelled else 0
     with redirect_stdout(StringIO()):  # which teacher it is has been said
-        config = resolve(replace(base.settings, **changes), base.task, n_unlabelled)
+        config = resolve(replace(base.settings, **changes), base.task, n_unlabelled, base.teacher)
     layers = STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher).get("num_layers", 1)
     source, mode = config["vectors"][base.kind]
     chosen = {k: config["recipes"][base.kind][k] for k in RECIPE} | dict(layers=layers, embeddings=source, mode=mode)

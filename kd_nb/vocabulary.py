@@ -19,42 +19,62 @@ def _is_letter(token: str, model: dict) -> bool:
     for mark in (model.get("continuing_subword_prefix") or "##", "\u2581"): token = token.removeprefix(mark)
     return len(token) == 1 or token.startswith("<0x")
 
+def _framing(post: dict | None) -> set[int]:
+    "The ids that a tokeniser's post-processor puts around a sentence."
+    if post is None: return set()
+    found = {i for token in post.get("special_tokens", {}).values() for i in token["ids"]}  # TemplateProcessing
+    found |= {post[end][1] for end in ("sep", "cls") if end in post}  # BertProcessing, RobertaProcessing
+    return found.union(*map(_framing, post.get("processors", [])))
+
 def kept_rows(
     student: Student,
     sentences: list[str],  # of the transfer set
     rows: int,             # so many, or a few more
 ) -> list[int]:            # ids
     "The ids that a trimmed vocabulary keeps, special tokens first, then those that `sentences` have most."
-    model, vocab = json.loads(student.tokenizer.to_str())["model"], student.tokenizer.get_vocab()
+    state, vocab = json.loads(student.tokenizer.to_str()), student.tokenizer.get_vocab()
+    model = state["model"]
     counts = student.tokenise(sentences).ids.bincount(minlength=1 + max(vocab.values()))
     special = {student.pad_id, vocab.get(model.get("unk_token")), model.get("unk_id"), *_base(model, vocab)} - {None}
-    special |= set(student.tokenizer.get_added_tokens_decoder())
+    special |= set(student.tokenizer.get_added_tokens_decoder()) | _framing(state["post_processor"])
     others = [i for token, i in vocab.items() if i not in special and not token.startswith("[unused")]
     letters = {i for token, i in vocab.items() if _is_letter(token, model)}
     others.sort(key=lambda i: (-int(counts[i]), i not in letters, i))
-    keep = _with_parts(model, vocab, special | set(others[:max(0, rows - len(special))]))
+    keep, parts = set(), _parts(model, vocab)
+    for i in special: _add(i, parts, keep)
+    for i in others:
+        if len(keep) >= rows: break
+        _add(i, parts, keep)
     own = set(range(len(model["vocab"])) if isinstance(model["vocab"], list) else model["vocab"].values())
     # added tokens that are no pieces, such as T5's, have numbers after all pieces
     return sorted(keep, key=lambda i: (i not in own, i not in special, -int(counts[i]), i))
 
 # %% ../nbs/31_vocabulary.ipynb #voc-10
-def _merges(model: dict) -> list[tuple[str, str]]:
-    "The merges of a byte-pair tokeniser, none for others."
-    return [tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in model.get("merges", [])]
+def _merges(model: dict) -> list[tuple[str, str, str]]:
+    "The merges of a byte-pair tokeniser, two parts and what they make; none for others."
+    pairs = [tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in model.get("merges", [])]
+    inside = model.get("continuing_subword_prefix") or ""  # of a piece that does not begin a word
+    return [(a, b, a + b.removeprefix(inside)) for a, b in pairs]
 
 def _base(model: dict, vocab: dict[str, int]) -> list[int]:
     "Pieces of a byte-pair tokeniser that no merge makes; none for others."
     if model["type"] != "BPE": return []
-    made = {a + b for a, b in _merges(model)}
+    made = {whole for _, _, whole in _merges(model)}
     return [i for token, i in vocab.items() if token not in made]
 
-def _with_parts(model: dict, vocab: dict[str, int], keep: set[int]) -> set[int]:
-    "With the pieces that those of a byte-pair tokeniser are merged from."
+def _parts(model: dict, vocab: dict[str, int]) -> dict[int, list[int]]:
+    "The pieces that each piece of a byte-pair tokeniser is merged from."
     parts = {}
-    for a, b in _merges(model): parts.setdefault(vocab.get(a + b), []).extend((vocab.get(a), vocab.get(b)))
-    new = keep
-    while new := {part for i in new for part in parts.get(i, [])} - keep - {None}: keep = keep | new
-    return keep
+    for a, b, whole in _merges(model): parts.setdefault(vocab[whole], []).extend((vocab[a], vocab[b]))
+    return parts
+
+def _add(i: int, parts: dict[int, list[int]], keep: set[int]):
+    "Add a piece to `keep`, and the pieces that it is merged from."
+    new = [i]
+    while new:
+        i = new.pop()
+        if i not in keep: new += parts.get(i, [])
+        keep.add(i)
 
 # %% ../nbs/31_vocabulary.ipynb #voc-12
 def _renumbered(model: dict, number: dict[int, int]) -> dict:
@@ -65,7 +85,7 @@ def _renumbered(model: dict, number: dict[int, int]) -> dict:
         return model | dict(vocab=[model["vocab"][old] for old in own], unk_id=unknown)
     vocab = {token: number[i] for token, i in model["vocab"].items() if i in number}
     if model["type"] != "BPE": return model | dict(vocab=vocab)
-    merges = [[a, b] for a, b in _merges(model) if {a, b, a + b} <= vocab.keys()]
+    merges = [[a, b] for a, b, whole in _merges(model) if {a, b, whole} <= vocab.keys()]
     return model | dict(vocab=vocab, merges=merges)
 
 # %% ../nbs/31_vocabulary.ipynb #voc-13
@@ -109,4 +129,5 @@ def fitting_rows(student: Student) -> int:
     rest = int(1.07 * (count_parameters(student)["parameters"] - words))  # a byte each, and a scale for every 128
     columns = student.embedding.dim
     room = FOLDER_BYTES - 300_000 - rest - EIGHT_BIT_ROWS * columns // 2
-    return max(MIN_ROWS, room // (columns // 2 + 24))  # four bits a column, a scale, and its text
+    text = 1.2 * len(student.tokenizer.to_str().encode()) / student.tokenizer.get_vocab_size()  # bytes a piece
+    return max(MIN_ROWS, int(room / (columns / 2 + 4 + text)))  # four bits a column, a scale, and its text

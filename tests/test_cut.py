@@ -4,12 +4,14 @@ from dataclasses import asdict
 import numpy as np, pytest, torch
 from datasets import Dataset
 
+from kd_nb import resolve
 from kd_nb.core import KdError, read_json
 from kd_nb.cut import Cut, layers_of
 from kd_nb.data import load_task
 from kd_nb.distil import distil
 from kd_nb.losses import make_loss
 from kd_nb.resolve import resolve_students, state_loss_of
+from kd_nb.run import load_data
 from kd_nb.settings import Settings
 from kd_nb.state_losses import STATE_LOSSES
 from kd_nb.students import load_student, make_student
@@ -84,7 +86,7 @@ def test_it_follows_states_of_its_teacher(teacher, name, tmp_path):
     ("bilstm", dict(state_loss="vectors"), ("vectors", 5))])
 def test_what_a_student_follows(teacher, kind, given, wanted):
     s = Settings(task="mini-sentiment", teacher="minilm", student=kind, **given)
-    config = asdict(s) | resolve_students(s, load_task("mini-sentiment"), 1000)
+    config = asdict(s) | resolve_students(s, load_task("mini-sentiment"), 1000, lambda: teacher)
     found = state_loss_of(config, kind, teacher)
     if wanted is None: assert found is None
     else: assert (type(found), found.weight) == (STATE_LOSSES[wanted[0]], wanted[1])
@@ -127,3 +129,22 @@ def test_every_command_takes_it(here, tmp_path):
     vectors = read_json(tmp_path/"runs/x/config.json")["vectors"]
     assert vectors == {"cut": ["wordpiece", "non-static"], "bilstm": ["wordpiece", "multichannel"]}
     assert read_json(tmp_path/"runs/x/students/cut/config.json")["num_layers"] == 2
+
+
+@pytest.mark.parametrize("more", [{}, dict(student="cut,bag"), dict(student="bag", assistant="cut")])
+def test_settings_are_checked_with_one_load_of_the_teacher(monkeypatch, more):
+    loads = []
+    def load(*args):
+        loads.append(args)
+        return load_teacher(*args)
+    monkeypatch.setattr(resolve, "load_teacher", load)
+    settings = Settings(task="mini-sentiment", max_train=100, teacher="minilm", **more)
+    task = load_data(settings)
+    first = resolve.resolve(settings, task)
+    assert len(loads) == 1
+    assert resolve.resolve(settings, task, layout=load_teacher("minilm", task.labels)) == first and len(loads) == 1
+
+
+def test_an_assistant_is_named_where_it_is_at_fault():
+    settings = Settings(task="mini-sentiment", teacher="minilm", student="bag", assistant="cut", assistant_width="1/2")
+    with pytest.raises(KdError, match="^--assistant cut: "): resolve.resolve(settings, load_data(settings))

@@ -115,12 +115,14 @@ def test_few_bits_keep_the_answers(task, teacher, tmp_path, kind, width):
 
 @pytest.mark.parametrize("rows", [5, EIGHT_BIT_ROWS, EIGHT_BIT_ROWS + 1, EIGHT_BIT_ROWS + 500])
 @pytest.mark.parametrize("columns", [16, 17])
-def test_tables_of_any_shape(task, teacher, rows, columns):
+@pytest.mark.parametrize("large", [True, False])
+def test_tables_of_any_shape(monkeypatch, rows, columns, large):
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
     table = np.random.default_rng(0).normal(size=(rows * max(1, 12_000 // rows), columns)).astype(np.float32)
     ids, out = (helper.make_tensor_value_info(name, kind, None) for name, kind in (
         ("ids", TensorProto.INT64), ("out", TensorProto.FLOAT)))
+    if large: monkeypatch.setattr("kd_nb.quantise.EIGHT_BITS", 0)
     node = helper.make_node("Gather", ["table", "ids"], ["out"], name="look")
     graph = helper.make_graph([node], "g", [ids], [out], [numpy_helper.from_array(table, "table")])
     model = quantise(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10))
@@ -128,7 +130,7 @@ def test_tables_of_any_shape(task, teacher, rows, columns):
     asked = np.array([[0, len(table) - 1, min(EIGHT_BIT_ROWS, len(table)) - 1, min(EIGHT_BIT_ROWS, len(table) - 1)]])
     found = session.run(None, {"ids": asked})[0][0]
     for vector, row in zip(found, asked[0]):
-        q, scale = codes(table[[row]], 8 if row < EIGHT_BIT_ROWS else 4)
+        q, scale = codes(table[[row]], 8 if row < EIGHT_BIT_ROWS or not large else 4)
         assert vector == pytest.approx((q * scale)[0], abs=1e-5)
 
 
