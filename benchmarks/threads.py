@@ -55,7 +55,7 @@ def main():
     table = pd.DataFrame(made).groupby(["student", "job", "one"]).seconds.min().unstack()
     print(f"seconds an epoch of {len(rows):,} sentences; all threads: {torch.get_num_threads()}")
     for (kind, job), row in table.iterrows():
-        print(f"{kind:8}{'beside another job' if job else 'alone':20} one thread {row[True]:.2f}, all {row[False]:.2f}: "
+        print(f"{kind:8}{'beside a job' if job else 'alone':14} one thread {row[True]:.2f}, all {row[False]:.2f}: "
               f"{row[False] / row[True]:.1f} times as long with all")
 
 if __name__ == "__main__": main()

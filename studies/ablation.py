@@ -2,8 +2,8 @@
 
     python studies/ablation.py --task mini-intents --save nbs/saved/ablation-intents.json
 
-A seed has its own selection split, teacher, new sentences, order and dropout; its arms share them. The usual recipes
-are those of *cut* and *bag*, with 10,000 crossovers. A file that exists is gone on with: fits that it holds are not made
+A seed has its own selection split, teacher, new sentences, order and dropout; its arms share them. Usual recipes
+are those of *cut* and *bag*, with 10,000 crossovers. A file that exists is gone on with: its fits are not made
 again, so a study of hours can be made in several sittings. Arms are compared where all their seeds are there.
 Scores are of dev, and `select` is what a choice would go by. Intervals are over seeds and dev sentences, see
 `kd_nb.metrics.seeds_interval`; a difference is that of an arm less the usual recipe of its student, seed by seed.
