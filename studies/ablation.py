@@ -5,6 +5,7 @@
 A seed has its own selection split, teacher, new sentences, order and dropout; its arms share them. Usual recipes
 are those of *cut* and *bag*, with 10,000 crossovers. A file that exists is gone on with: its fits are not made
 again, so a study of hours can be made in several sittings. Arms are compared where all their seeds are there.
+Fewer sentences at as many steps mean more epochs to choose from: `select` is flattered then.
 Scores are of dev, and `select` is what a choice would go by. Intervals are over seeds and dev sentences, see
 `kd_nb.metrics.seeds_interval`; a difference is that of an arm less the usual recipe of its student, seed by seed.
 """
