@@ -109,7 +109,7 @@ def test_few_bits_keep_the_answers(task, teacher, tmp_path, kind, width):
     assert np.abs(after - before).max() < 0.1 * max(0.5, np.ptp(before))
     assert np.corrcoef(after.ravel(), before.ravel())[0, 1] > 0.998
     alone = np.concatenate([made.logits([s]) for s in dev[:30]])
-    if kind != "bilstm": assert alone == pytest.approx(after[:30], abs=0.01)  # neighbours: rounding only
+    if kind != "bilstm": assert (alone - after[:30]).std() < 0.02*after.std()  # neighbours: rounding only
     assert sum(p.stat().st_size for p in (tmp_path/"x").iterdir()) <= FOLDER_BYTES
 
 
