@@ -46,8 +46,11 @@ def _bar(label: str, total: int) -> Iterator[Callable]:
         bar.refresh()
     atexit.register(bar.stop)  # a program that dies within the block must not leave the cursor hidden
     try:
-        with bar: yield show
-    finally: atexit.unregister(bar.stop)
+        bar.start()  # Ctrl-C may come while it draws itself, so it stops in any case
+        yield show
+    finally:
+        bar.stop()
+        atexit.unregister(bar.stop)
 
 # %% ../nbs/02_terminal.ipynb #cell-023a-b
 @contextmanager

@@ -101,6 +101,26 @@ def test_ctrl_c_stops_the_main_job_and_it_goes_on_later(tmp_path):
     assert code == 0 and "teacher: done before" in out
 
 
+DRAWING = """
+import sys
+from rich.progress import Progress
+from kd_nb.terminal import progress
+start = Progress.start
+def interrupted(bar):
+    start(bar)
+    raise KeyboardInterrupt
+Progress.start = interrupted
+try:
+    for _ in progress(range(5), "work"): pass
+except KeyboardInterrupt: print("stopped", file=sys.stderr)
+"""
+
+
+def test_ctrl_c_while_a_bar_draws_itself(tmp_path):
+    code, out = in_terminal(sys.executable, "-c", DRAWING, cwd=tmp_path)
+    assert code == 0 and BAR not in out.split("stopped")[1] and cursor_is_back(out), plain(out)
+
+
 COMMANDS = [
     (["predict", "runs/demo", "in.txt", "--out", "out.csv"], "labelling: 3,000 sentences in"),
     (["label", *FAST, "--augment", "rules", "--n-augment", "100", "--name", "more"], "teacher labels:"),
