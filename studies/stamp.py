@@ -9,6 +9,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from kd_nb.core import KdError, atomic, file_lock, read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,10 +35,11 @@ def relative(word):
     return name + equals + (os.path.relpath(path, ROOT) if inside else Path(path).name)
 
 def processor():
-    "Its model and the number of cores."
+    "Its model and the number of cores, and the GPU where there is one."
     info = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
     model = re.search(r"^model name\s*: (.+)", info, re.M)
-    return f"{model[1] if model else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{model[1] if model else platform.processor() or platform.machine()}, {os.cpu_count()} cores{gpu}"
 
 def stamp(path, only="", **more):
     "Enter a file. `only` says what of it was made anew, and the old stamp stays in the new one, as `before`."

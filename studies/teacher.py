@@ -73,7 +73,7 @@ def train(name, way, task, seed):
         kept=int(log.epoch[log.score.argmax()]),
         dev=score(task.metric, np.array(dev["label"]), z["dev"].argmax(1)), seconds=seconds,
         threads=torch.get_num_threads(), bf16=fast_bf16(pick_device()),
-        machine=torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
+        machine=processor(),
         label=list(dev["label"]), pred=z["dev"].argmax(1).tolist(),
         logits={s: np.round(v.astype(float), 4).tolist() for s, v in z.items()}, select_label=list(select["label"]))
 
