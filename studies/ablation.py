@@ -136,7 +136,7 @@ def summary(found, task):
     def preds(of): return [np.array(text.split(), int) for text in of.pred]
     whole = {key: of for key, of in fits.groupby(["student", "arm"], sort=False) if len(of) == len(found["seeds"])}
     for (kind, name), of in whole.items():
-        row = dict(student=kind, arm=name, select=of.select.mean())
+        row = dict(student=kind, arm=name, select=of["select"].mean())
         row |= dict(zip(("dev", "low", "high"), seeds_interval(task.metric, gold, preds(of))))
         row["of teacher"] = of.dev_unseen.mean() / whole["teacher", "fine-tuned"].dev_unseen.mean()
         usual = whole.get((kind, "usual"))
