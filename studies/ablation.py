@@ -1,25 +1,26 @@
-"""What each part of a recipe brings: one thing is changed at a time, and all fits make the same number of steps.
+"""What each part of a recipe brings: one thing is changed at a time, at about the same number of steps.
 
     python studies/ablation.py --task mini-intents --save nbs/saved/ablation-intents.json
 
 A seed has its own selection split, teacher, new sentences, order and dropout; its arms share them. Usual recipes
 are those of *cut* and *bag*, with 10,000 crossovers. A file that exists is gone on with: its fits are not made
 again, so a study of hours can be made in several sittings. Arms are compared where all their seeds are there.
+Steps are those of whole epochs, so they differ by up to a tenth; the last two arms of the bag make twice as many.
 Fewer sentences at as many steps mean more epochs to choose from: `select` is flattered then.
 Scores are of dev, and `select` is what a choice would go by. Intervals are over seeds and dev sentences, see
-`kd_nb.metrics.seeds_interval`; a difference is that of an arm less the usual recipe of its student, seed by seed.
+`kd_nb.metrics.seeds_interval`; a difference is that of an arm less another of its student, seed by seed: the usual
+recipe, or the arm that differs from it in one part only (`BESIDE`).
 """
-import argparse, shutil, tempfile, time
+import argparse, os, shutil, sys, tempfile, time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from itertools import chain, islice, repeat
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from fastai.basics import set_seed
 
-from kd_nb.core import pick_device, read_json
+from kd_nb.core import atomic, read_json
 from kd_nb.data import load_task
 from kd_nb.distil import distil, student_recipe
 from kd_nb.losses import make_loss
@@ -32,7 +33,9 @@ from kd_nb.splits import seen_rows
 from kd_nb.state_losses import STATE_LOSSES
 from kd_nb.student import epochs_of
 from kd_nb.students import STUDENTS, make_student
-from kd_nb.training import Batches
+from kd_nb.timing import threads
+from kd_nb.training import Batches, fit
+from kd_nb.transfer import targets, teacher_key
 from stamp import COMMIT, processor, save
 
 STEPS = {"cut": 1_100, "bag": 2_200}  # of 32 sentences, as their recipes have them
@@ -53,6 +56,11 @@ ARMS = {
         "no word dropout": dict(made=dict(word_dropout=0.)),
         "2,200 steps more": dict(times=2), "2,200 steps before, to pre-trained vectors": dict(before=True)},
     "cut": BOTH | {"2 layers": dict(layers=2), "3 layers": dict(layers=3)}}
+# what an arm is compared with, where the usual recipe differs from it in more than one part, or in steps
+BESIDE = {
+    "gold labels": "no new sentences, no vectors followed",
+    "no new sentences, no vectors followed": "no new sentences",
+    "2,200 steps before, to pre-trained vectors": "2,200 steps more"}
 
 
 def runs_of(args, seed):
@@ -61,23 +69,24 @@ def runs_of(args, seed):
 
 def prepare(args, seed):
     "Make the runs of a seed as far as their transfer sets; what is kept of their teacher, which they share."
-    first, *others = runs_of(args, seed).items()
-    for source, folder in (first, *others):
+    folders = runs_of(args, seed)
+    shared = next(iter(folders.values()))/"teacher"
+    for source, folder in folders.items():
         settings = Settings(task=args.task, teacher="minilm", max_train=args.max_train, student="cut,bag",
                             augment=source, n_augment=MOST[source], seed=seed)
         with begin(settings, folder) as run:
-            if folder != first[1] and not (run/"teacher").exists():
-                shutil.copytree(first[1]/"teacher", run/"teacher")
+            if shared.exists() and not (run/"teacher").exists():
+                with atomic(run/"teacher") as part: shutil.copytree(shared, part)
             new = make_sentences(run)
             train_teacher(run)
             teacher = run.load(TEACHER)
             make_transfer(run, new, teacher)
             student_vectors(run, "static", teacher, [])  # kept for all students of the run
-    return dict(student="teacher", arm="fine-tuned", seed=seed) | scores_of(run, teacher)
+    return dict(student="teacher", arm="fine-tuned", seed=seed) | scores_of(run, teacher, teacher)
 
-def scores_of(run, model):
-    "Its scores on selection, on dev and on the dev rows that training has not seen; and its classes of dev."
-    task, found = run.task, dict(commit=COMMIT, processor=processor())
+def scores_of(run, model, teacher):
+    "Its scores on selection, on dev and on the dev rows that training has not seen; its classes of dev; its teacher."
+    task, found = run.task, dict(commit=COMMIT, processor=processor(), teacher=teacher_key(teacher))
     unseen = ~seen_rows(task, "dev")
     for part in ("select", "dev"):
         label, pred = np.array(task.splits[part]["label"]), model.logits(task.splits[part]["sentence"][:]).argmax(1)
@@ -85,50 +94,50 @@ def scores_of(run, model):
     found["dev_unseen"] = score(task.metric, label[unseen], pred[unseen])
     return found | dict(pred=" ".join(map(str, pred)))  # as text: a line of the file
 
-def learn_vectors(run, student, sentences, kind):
+def learn_vectors(run, student, rows, recipe, work):
     """Two-stage distillation: before its task the student learns to give the pre-trained teacher's sentence vectors.
 
-    Adam at the recipe's learning rate, warmed up and brought down as there; the loss is 1 less the cosine.
+    The loss is 1 less the cosine; the epoch with the best cosine on selection sentences is kept.
     """
-    states, steps = STATE_LOSSES["vectors"](run.load(ModelRef("pretrained")), 1.), STEPS[kind]
-    lr, device = student_recipe(kind, len(sentences))["lr"], pick_device()
-    batches = Batches(student.tokenise(sentences), torch.arange(len(sentences)))
-    student.to(device).train()
-    with states.on(student, sentences):
-        optimizer = torch.optim.Adam(student.parameters())
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-        for ids, lengths, (rows,) in islice(chain.from_iterable(repeat(batches)), steps):
-            with states.watching() as seen: student(ids.to(device), lengths.to(device))
-            optimizer.zero_grad()
-            states.term(seen, rows).backward()
-            optimizer.step()
-            schedule.step()
+    teacher, select = run.load(ModelRef("pretrained")), run.task.splits["select"]["sentence"][:]
+    states = STATE_LOSSES["vectors"](teacher, 1.)
+    theirs = torch.from_numpy(teacher.vectors(teacher.tokenise(select)))
+    held_out = student.tokenise(select).pad(torch.arange(len(select)))
+    batches = Batches(student.tokenise(rows["sentence"][:]), *targets(rows), torch.arange(len(rows)))
+    @torch.no_grad()
+    def cosine():
+        device = next(student.parameters()).device
+        with states.watching() as seen: student(*(x.to(device) for x in held_out))
+        return F.cosine_similarity(student.regressor(seen["vectors"]).float(), theirs.to(device)).mean().item()
+    recipe = {k: v for k, v in recipe.items() if k != "batch_size"}
+    with threads(1), states.on(student, rows["sentence"][:]):
+        fit(student, batches, lambda logits, _: 0 * logits.sum(), cosine, work, **recipe, label="vectors", cbs=[states])
 
-def learn(run, kind, arm, seed):
+def learn(run, teacher, kind, arm, seed):
     "A student that was trained as an arm has it."
-    teacher = run.load(TEACHER)
     rows = run.transfer.select(range(len(run.task.splits["train"]) + arm["n"]))
     set_seed(seed)
     source, mode = arm["vectors"] or STUDENTS[kind].vectors()
     vectors = student_vectors(run, source, teacher, rows["sentence"])
     sizes = STUDENTS[kind].sizes("1", arm["layers"], teacher) | arm["made"]
     student = make_student(teacher, kind, vectors, mode=mode, **sizes)
-    if arm["before"]: learn_vectors(run, student, rows["sentence"][:], kind)
     states = STATE_LOSSES[arm["follows"]](teacher) if arm["follows"] else None
-    recipe = student_recipe(kind, len(rows)) | dict(epochs=epochs_of(len(rows), arm["times"] * STEPS[kind], 1))
-    with tempfile.TemporaryDirectory() as work:
-        distil(student, rows, run.task.splits["select"], run.task.metric, work, make_loss(arm["loss"]), **recipe,
-               seed=seed, label=f"{kind}, seed {seed}", states=states)
+    recipe = student_recipe(kind, len(rows)) | dict(seed=seed)
+    epochs = [epochs_of(len(rows), times * STEPS[kind], 1) for times in (1, arm["times"])]
+    with tempfile.TemporaryDirectory() as before, tempfile.TemporaryDirectory() as work:
+        if arm["before"]: learn_vectors(run, student, rows, recipe | dict(epochs=epochs[0]), before)
+        distil(student, rows, run.task.splits["select"], run.task.metric, work, make_loss(arm["loss"]),
+               **recipe | dict(epochs=epochs[1]), label=f"{kind}, seed {seed}", states=states)
     return student
-
 
 def one_fit(args, kind, name, seed):
     "What is kept of an arm and a seed."
     start, arm = time.perf_counter(), USUAL | ARMS[kind][name]
     run = Run(runs_of(args, seed)[arm["source"]])
-    student = learn(run, kind, arm, seed)
+    teacher = run.load(TEACHER)
+    student = learn(run, teacher, kind, arm, seed)
     seconds = time.perf_counter() - start
-    return dict(student=kind, arm=name, seed=seed, seconds=seconds) | scores_of(run, student)
+    return dict(student=kind, arm=name, seed=seed, seconds=seconds) | scores_of(run, student, teacher)
 
 def summary(found, task):
     "A row an arm of which all seeds are there; `of teacher` is its share of the teacher's score on unseen dev rows."
@@ -139,11 +148,16 @@ def summary(found, task):
         row = dict(student=kind, arm=name, select=of["select"].mean())
         row |= dict(zip(("dev", "low", "high"), seeds_interval(task.metric, gold, preds(of))))
         row["of teacher"] = of.dev_unseen.mean() / whole["teacher", "fine-tuned"].dev_unseen.mean()
-        usual = whole.get((kind, "usual"))
-        if name != "usual" and usual is not None:
-            row["less usual"] = list(seeds_interval(task.metric, gold, preds(of), preds(usual)))
+        beside = whole.get((kind, BESIDE.get(name, "usual")))
+        if name != "usual" and beside is not None:
+            row["less"] = BESIDE.get(name, "usual")
+            row["difference"] = list(seeds_interval(task.metric, gold, preds(of), preds(beside)))
         rows.append(row)
     return rows
+
+def quiet():
+    "Several workers would write their bars over each other."
+    sys.stdout = sys.stderr = open(os.devnull, "w")
 
 
 def main():
@@ -158,6 +172,8 @@ def main():
     p.add_argument("--runs-dir", type=Path, default=Path("runs"))
     p.add_argument("--save", type=Path, required=True, help="JSON file, gone on with where it exists")
     args = p.parse_args()
+    if len(args.seeds) < 2: p.error("--seeds: an interval over seeds needs two or more")
+    if args.jobs < 1: p.error("--jobs: one at least")
     about = dict(task=args.task, max_train=args.max_train, seeds=args.seeds, steps=STEPS)
     found = read_json(args.save) if args.save.exists() else about | dict(fits=[], rows=[])
     if any(found[k] != v for k, v in about.items()): p.error(f"{args.save} is of another task, sample or seeds")
@@ -170,10 +186,16 @@ def main():
     there = {(fit["student"], fit["arm"], fit["seed"]) for fit in found["fits"]}
     missing = [(kind, name, seed) for kind in args.students for name in ARMS[kind] for seed in args.seeds
                if name in (args.arms or ARMS[kind]) and (kind, name, seed) not in there]
-    with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
-        for fit in pool.map(partial(prepare, args), args.seeds if missing else []):
-            if ("teacher", "fine-tuned", fit["seed"]) not in there: keep(fit)
-        for future in as_completed([pool.submit(one_fit, args, *which) for which in missing]): keep(future.result())
+    with ProcessPoolExecutor(args.jobs, get_context("spawn"), quiet if args.jobs > 1 else None) as pool:
+        try:
+            for fit in pool.map(partial(prepare, args), args.seeds if missing else []):
+                if any(old["teacher"] != fit["teacher"] for old in found["fits"] if old["seed"] == fit["seed"]):
+                    p.error(f"{args.save} has fits of another teacher of seed {fit['seed']}: put the runs "
+                            "of its first sitting back into --runs-dir, or name a new file")
+                if ("teacher", "fine-tuned", fit["seed"]) not in there: keep(fit)
+            for future in as_completed([pool.submit(one_fit, args, *which) for which in missing]):
+                keep(future.result())
+        finally: pool.shutdown(cancel_futures=True)  # after an error what has not begun is left for the next sitting
     found["rows"] = summary(found, load_task(args.task))
     save(args.save, found)
     print(pd.DataFrame(found["rows"]).to_string(index=False))
