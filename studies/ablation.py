@@ -11,8 +11,8 @@ Scores are of dev, and `select` is what a choice would go by. Intervals are over
 `kd_nb.metrics.seeds_interval`; a difference is that of an arm less another of its student, seed by seed: the usual
 recipe, or the arm that differs from it in one part only (`BESIDE`).
 """
-import argparse, os, shutil, sys, tempfile, time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import argparse, os, shutil, signal, sys, tempfile, time
+from contextlib import nullcontext
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -130,8 +130,9 @@ def learn(run, teacher, kind, arm, seed):
                **recipe | dict(epochs=epochs[1]), label=f"{kind}, seed {seed}", states=states)
     return student
 
-def one_fit(args, kind, name, seed):
-    "What is kept of an arm and a seed."
+def one_fit(args, which):
+    "What is kept of a student, arm and seed."
+    kind, name, seed = which
     start, arm = time.perf_counter(), USUAL | ARMS[kind][name]
     run = Run(runs_of(args, seed)[arm["source"]])
     teacher = run.load(TEACHER)
@@ -156,7 +157,8 @@ def summary(found, task):
     return rows
 
 def quiet():
-    "Several workers would write their bars over each other."
+    "Several workers would write their bars over each other; of Ctrl-C the main process takes care."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout = sys.stderr = open(os.devnull, "w")
 
 
@@ -186,16 +188,14 @@ def main():
     there = {(fit["student"], fit["arm"], fit["seed"]) for fit in found["fits"]}
     missing = [(kind, name, seed) for kind in args.students for name in ARMS[kind] for seed in args.seeds
                if name in (args.arms or ARMS[kind]) and (kind, name, seed) not in there]
-    with ProcessPoolExecutor(args.jobs, get_context("spawn"), quiet if args.jobs > 1 else None) as pool:
-        try:
-            for fit in pool.map(partial(prepare, args), args.seeds if missing else []):
-                if any(old["teacher"] != fit["teacher"] for old in found["fits"] if old["seed"] == fit["seed"]):
-                    p.error(f"{args.save} has fits of another teacher of seed {fit['seed']}: put the runs "
-                            "of its first sitting back into --runs-dir, or name a new file")
-                if ("teacher", "fine-tuned", fit["seed"]) not in there: keep(fit)
-            for future in as_completed([pool.submit(one_fit, args, *which) for which in missing]):
-                keep(future.result())
-        finally: pool.shutdown(cancel_futures=True)  # after an error what has not begun is left for the next sitting
+    with get_context("spawn").Pool(args.jobs, quiet) if args.jobs > 1 else nullcontext() as pool:
+        each = pool.imap_unordered if pool else map
+        for fit in each(partial(prepare, args), args.seeds if missing else []):
+            if any(old["teacher"] != fit["teacher"] for old in found["fits"] if old["seed"] == fit["seed"]):
+                p.error(f"{args.save} has fits of another teacher of seed {fit['seed']}: put the runs "
+                        "of its first sitting back into --runs-dir, or name a new file")
+            if ("teacher", "fine-tuned", fit["seed"]) not in there: keep(fit)
+        for fit in each(partial(one_fit, args), missing): keep(fit)
     found["rows"] = summary(found, load_task(args.task))
     save(args.save, found)
     print(pd.DataFrame(found["rows"]).to_string(index=False))
