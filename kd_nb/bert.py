@@ -33,6 +33,8 @@ class BertStudent(Student):
     kind = "bert"
     widths = tuple(BERT_WIDTHS)
     usual_layers = 5
+    own = ("dropout",)
+    study = dict(loss="soft", temperature=3.)
     def __init__(self,
         tokenizer: Tokenizer,   # turns sentences into rows of the table
         labels: list[str],      # class names

@@ -13,7 +13,7 @@ import numpy as np, pandas as pd, torch
 from datasets import Dataset
 from .core import check_name
 from .metrics import score
-from .student import Student
+from .student import LARGE, Student
 from .students import STUDENTS
 from .timing import threads
 from .training import Batches, fit, only_rows
@@ -24,10 +24,12 @@ def student_recipe(
     kind: str,    # a name in `STUDENTS`
     n_rows: int,  # sentences in the transfer set
     optimizer: str = "adam",  # a name in `kd_nb.training.OPTIMIZERS`
+    study: bool = False,      # as for a large transfer set, if the study has such a student
 ) -> dict:        # epochs, lr, batch_size, warmup_ratio, betas, optimizer, decay
     "Defaults: those of the kind of student, which are the study's for large transfer sets."
     made = STUDENTS[check_name(kind, STUDENTS, "student")]
-    recipe = made.recipe(n_rows) | dict(optimizer=optimizer, decay=True)
+    recipe = made.recipe(max(n_rows, LARGE) if study and made.study else n_rows)
+    recipe |= dict(optimizer=optimizer, decay=True)
     return recipe | dict(lr=1.) if optimizer == "adadelta" else recipe
 
 # %% ../nbs/18_distil.ipynb #cell-010

@@ -20,12 +20,12 @@ from .core import KdError, atomic, processes, resumable, stage, write_json
 from .distil import distil
 from .losses import make_loss
 from .page import write_report
-from .resolve import begin, loss_of, state_loss_of
+from .resolve import begin, loss_of, state_loss_of, student_sizes
 from .results import draw_figures, measure
 from .run import TEACHER, ModelRef, Run, results_table
 from .settings import Settings
 from .student import word_vectors
-from .students import STUDENTS, make_student
+from .students import make_student
 from .teacher import fine_tune, load_teacher
 from .terminal import show
 from .training import SentenceClassifier
@@ -115,12 +115,12 @@ def train_student(
 ):
     "Stage: distil a student into `students/<name>/`."
     task, config, work = run.task, run.config, run/f".work/{ref}"
-    kind, width, layers = run.size(ref)
     def make(part):
         set_seed(config["seed"])
         source, mode = config["vectors"][ref.name]
         vectors = student_vectors(run, source, teacher, transfer["sentence"])
-        student = make_student(teacher, kind, vectors, mode=mode, **STUDENTS[kind].sizes(width, layers, teacher))
+        kind, sizes = student_sizes(run.settings, ref.name, lambda: teacher)
+        student = make_student(teacher, kind, vectors, mode=mode, **sizes)
         states = state_loss_of(config, kind, teacher) if ref in run.distilled else None
         log = distil(
             student, transfer, task.splits["select"], task.metric, work, loss, **config["recipes"][ref.name],
@@ -140,11 +140,11 @@ def train_students(
 
     Where there is an assistant, students learn from it.
     """
-    loss, from_whom, assistant = loss_of(run.config), transfer, ModelRef("assistant")
+    from_whom, assistant = transfer, ModelRef("assistant")
     if assistant in run.students:
-        train_student(run, assistant, teacher, transfer, loss)
+        train_student(run, assistant, teacher, transfer, loss_of(run.config, "assistant"))
         from_whom = make_transfer(run, augmented, run.load(assistant), "transfer-assistant")
-    for ref in run.distilled: train_student(run, ref, teacher, from_whom, loss)
+    for ref in run.distilled: train_student(run, ref, teacher, from_whom, loss_of(run.config, ref.name))
     for ref in run.baselines: train_student(run, ref, teacher, transfer, make_loss("hard"))
 
 # %% ../nbs/24_pipeline.ipynb #cell-033

@@ -255,12 +255,6 @@ class RunModels(RunData):
         part = "teacher" if ref == TEACHER else f"export/{ref}" if ref.exported else f"students/{ref}"
         return self/part
 
-    def size(self, ref: ModelRef) -> tuple[str, str, int | None]:
-        "Kind, width and layers of a student, see `sizes` of its kind."
-        s = self.settings
-        if ref.name == "assistant": return s.assistant, s.assistant_width or "1", None
-        return ref.name, s.width, s.layers
-
     def load(self,
         ref: ModelRef,  # neither exported nor a variant
     ) -> SentenceClassifier:

@@ -8,7 +8,8 @@ __all__ = ['NARROWER', 'study_steps', 'range_test', 'measure_range', 'careful', 
 # %% ../nbs/26_steps.ipynb #step-imports
 import pandas as pd, torch
 from .core import KdError, atomic, check_name
-from .resolve import loss_of
+from .resolve import loss_of, student_sizes
+from .settings import Settings
 from .student import word_vectors
 from .students import STUDENTS, make_student
 from .training import Batches, lr_range, only_rows, read_lr_range
@@ -52,16 +53,15 @@ def range_test(
 def measure_range(base: Base, config: dict, steps: int = 100) -> pd.DataFrame:
     "A range test of the student with this config on so many batches, or on the transfer set if it has fewer."
     torch.manual_seed(config["seed"])
-    recipe, size = (
-        config["recipes"][base.kind], STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher))
+    recipe, loss = config["recipes"][base.kind], loss_of(config, base.kind)
+    _, size = student_sizes(Settings.of(config), base.kind, lambda: base.teacher)
     vectors = word_vectors(config["embeddings"], base.teacher, base.transfer["sentence"][:], config["seed"])
     student = make_student(base.teacher, base.kind, vectors, mode=config["mode"], **size)
     n = min(len(base.transfer), steps * config["batch_size"])
     some = base.transfer.select(torch.randperm(len(base.transfer))[:n].sort().values.numpy())
     with only_rows(student.embedding.tables, student.tokenise(some["sentence"][:])) as (tokens,):
         batches = Batches(tokens, *targets(some), batch_size=config["batch_size"])
-        return lr_range(
-            student, batches, loss_of(config), steps=steps, betas=tuple(recipe["betas"]), seed=config["seed"])
+        return lr_range(student, batches, loss, steps=steps, betas=tuple(recipe["betas"]), seed=config["seed"])
 
 # %% ../nbs/26_steps.ipynb #cell-021-c
 def careful(
@@ -71,7 +71,7 @@ def careful(
     "Lower the rate of a student above the usual size to what a range test says, if that is less."
     config, kind = config_of(base, changes), STUDENTS[base.kind]
     if not kind.space().careful or config["optimizer"] != "adam": return changes  # Adadelta's rate is of another kind
-    size, usual = kind.sizes(config["width"], config["layers"], base.teacher), kind.sizes()
+    (_, size), usual = student_sizes(Settings.of(config), base.kind, lambda: base.teacher), kind.sizes()
     if all(size[k] <= usual[k] for k in ("hidden_size", "num_layers")): return changes
     lr = read_lr_range(range_test(base, changes))
     return changes | dict(lr=lr) if lr < config["lr"] else changes

@@ -20,10 +20,11 @@ from .core import KdError, check_name, file_lock, read_json, write_json
 from .data import Task
 from .metrics import interval, score
 from .pipeline import train_student
-from .resolve import loss_of, resolve
+from .resolve import loss_of, resolve, student_sizes
 from .run import TEACHER, ModelRef, Run, identity
 from .settings import ARCHITECTURE, RECIPE, Settings, command_line
 from .state_losses import STATE_LOSSES
+from .student import OWN_SETTINGS
 from .students import STUDENTS
 from .timing import threads
 from .training import SentenceClassifier, count_parameters
@@ -66,7 +67,8 @@ def open_base(
     name = name or student
     if name in (".", "..") or Path(name).name != name:
         raise KdError(f"--name {name}: a name for a folder in tuning/, without slashes")
-    if student not in kinds: settings = replace(settings, **{k: getattr(Settings, k) for k in RECIPE + ARCHITECTURE})
+    own = RECIPE + ARCHITECTURE + OWN_SETTINGS
+    if student not in kinds: settings = replace(settings, **{k: getattr(Settings, k) for k in own})
     settings = replace(settings, student=student, epochs=settings.epochs if epochs is None else epochs)
     transfer = run.transfer
     return Base(run/f"tuning/{name}", run, settings, run.load(TEACHER), transfer)
@@ -80,9 +82,10 @@ def config_of(
     n_unlabelled = base.transfer["origin"][:].count("unlabelled") if base.settings.unlabelled else 0
     with redirect_stdout(StringIO()):  # which teacher it is has been said
         config = resolve(replace(base.settings, **changes), base.task, n_unlabelled, base.teacher)
-    layers = STUDENTS[base.kind].sizes(config["width"], config["layers"], base.teacher).get("num_layers", 1)
+    _, sizes = student_sizes(Settings.of(config), base.kind, lambda: base.teacher)
     source, mode = config["vectors"][base.kind]
-    chosen = {k: config["recipes"][base.kind][k] for k in RECIPE} | dict(layers=layers, embeddings=source, mode=mode)
+    chosen = {k: config["recipes"][base.kind][k] for k in RECIPE} | dict(
+        layers=sizes.get("num_layers", 1), embeddings=source, mode=mode)
     return config | {k: v for k, v in base.run.config.items() if k == "unlabelled_digest"} | chosen
 
 # %% ../nbs/25_trials.ipynb #cell-008-x1
@@ -160,7 +163,7 @@ def train_trial(base: Base, config: dict, folder: Path, after_epoch: Callable | 
     for part in ("augment", "teacher", "transfer"):
         if (base.run/part).is_dir() and not (trial/part).exists():
             shutil.copytree(base.run/part, trial/part, copy_function=os.link)
-    train_student(trial, ref, base.teacher, base.transfer, loss_of(config), after_epoch)
+    train_student(trial, ref, base.teacher, base.transfer, loss_of(config, base.kind), after_epoch)
     row = dict(trial=folder.name, student=base.kind) | described(config) | measure_trial(base, config, trial.load(ref))
     log = pd.read_csv(trial.home(ref)/"log.csv")
     kept = dict(best_epoch=int(log.epoch[log.score.idxmax()]), seconds=round(log.seconds.sum(), 1), process=os.getpid())

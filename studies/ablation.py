@@ -3,8 +3,9 @@
     python studies/ablation.py --task mini-intents --save nbs/saved/ablation-intents.json
 
 A seed has its own selection split, teacher, new sentences, order and dropout; its arms share them. Usual recipes
-are those of *cut* and *bag*, with 10,000 crossovers. A file that exists is gone on with: its fits are not made
-again, so a study of hours can be made in several sittings. Arms are compared where all their seeds are there.
+are those of *cut* and *bag*, with 10,000 crossovers, and that of the BiLSTM, with training sentences only.
+A file that exists is gone on with: its fits are not made again, so a study of hours can be made in several sittings.
+Arms are compared where all their seeds are there.
 Steps are those of whole epochs, so they differ by up to a tenth; the last two arms of the bag make twice as many.
 Fewer sentences at as many steps mean more epochs to choose from: `select` is flattered then.
 Scores are of dev, and `select` is what a choice would go by. Intervals are over seeds and dev sentences, see
@@ -38,10 +39,11 @@ from kd_nb.training import Batches, fit
 from kd_nb.transfer import targets, teacher_key
 from stamp import COMMIT, processor, save
 
-STEPS = {"cut": 1_100, "bag": 2_200}  # of 32 sentences, as their recipes have them
+STEPS = {"cut": 1_100, "bag": 2_200, "bilstm": 1_600}  # of 32 sentences, as their recipes have them
 MOST = {"crossover": 30_000, "rules": 10_000}  # new sentences of each source
 USUAL = dict(source="crossover", n=10_000, loss="soft", follows="vectors", layers=None, vectors=None, made={},
              before=False, times=1)  # are the pre-trained teacher's vectors learnt before; how many times STEPS
+USUAL_OF = {"cut": USUAL, "bag": USUAL, "bilstm": USUAL | dict(n=0, follows=None)}
 BOTH = {
     "usual": {}, "no vectors followed": dict(follows=None),
     "no new sentences": dict(n=0), "no new sentences, no vectors followed": dict(n=0, follows=None),
@@ -53,9 +55,15 @@ ARMS = {
         "vectors from the teacher's table": dict(vectors=("wordpiece", "non-static")),
         "random vectors": dict(vectors=("scratch", "non-static")),
         "no dropout, no word dropout": dict(made=dict(dropout=0., word_dropout=0.)),
-        "no word dropout": dict(made=dict(word_dropout=0.)),
+        "no word dropout": dict(made=dict(word_dropout=0.)), "no windows": dict(made=dict(pooling="mean")),
         "2,200 steps more": dict(times=2), "2,200 steps before, to pre-trained vectors": dict(before=True)},
-    "cut": BOTH | {"2 layers": dict(layers=2), "3 layers": dict(layers=3)}}
+    "cut": BOTH | {"2 layers": dict(layers=2), "3 layers": dict(layers=3)},
+    "bilstm": {
+        "usual": {}, "static vectors": dict(vectors=("static", "non-static")),
+        "mean and maximum": dict(made=dict(pooling="mean-max")), "dropout 0.3": dict(made=dict(dropout=0.3)),
+        "word dropout 0.15": dict(made=dict(word_dropout=0.15)),
+        "all four": dict(vectors=("static", "non-static"),
+                         made=dict(pooling="mean-max", dropout=0.3, word_dropout=0.15))}}
 # what an arm is compared with, where the usual recipe differs from it in more than one part, or in steps
 BESIDE = {
     "gold labels": "no new sentences, no vectors followed",
@@ -133,7 +141,7 @@ def learn(run, teacher, kind, arm, seed):
 def one_fit(args, which):
     "What is kept of a student, arm and seed."
     kind, name, seed = which
-    start, arm = time.perf_counter(), USUAL | ARMS[kind][name]
+    start, arm = time.perf_counter(), USUAL_OF[kind] | ARMS[kind][name]
     run = Run(runs_of(args, seed)[arm["source"]])
     teacher = run.load(TEACHER)
     student = learn(run, teacher, kind, arm, seed)
@@ -167,7 +175,7 @@ def main():
     p.add_argument("--task", required=True, help="one that `kd-nb tasks` lists")
     p.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
     p.add_argument("--students", nargs="+", choices=ARMS, default=list(ARMS))
-    p.add_argument("--arms", nargs="+", metavar="ARM", choices=list(ARMS["bag"] | ARMS["cut"]),
+    p.add_argument("--arms", nargs="+", metavar="ARM", choices={name for arms in ARMS.values() for name in arms},
                    help="only these, e.g. usual 'gold labels'")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--jobs", type=int, default=1, help="fits at the same time: a GPU has room for several")

@@ -52,7 +52,7 @@ def student_of(run, size):
     "A student from the training sentences and the first `size` new ones; its predictions stay in the run."
     run, ref = Run(run), ModelRef("bilstm", str(size))
     transfer = run.transfer.select(range(len(run.task.splits["train"]) + size))
-    train_student(run, ref, load_teacher(run/"teacher"), transfer, loss_of(run.config))
+    train_student(run, ref, load_teacher(run/"teacher"), transfer, loss_of(run.config, ref.name))
     predict_splits(run, ref, run.load(ref))
 
 

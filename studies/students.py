@@ -49,7 +49,7 @@ def students(base: Settings, run: Path, arms: dict):
     for name in [n for n in missing if n in arms]:
         ref = ModelRef(*name.split("-", 1))
         opened.config = resolve(replace(base, student=ref.name, **arms[name]), task)
-        train_student(opened, ref, teacher, transfer, loss_of(opened.config))
+        train_student(opened, ref, teacher, transfer, loss_of(opened.config, ref.name))
         predict_splits(opened, ref, opened.load(ref))
     if "static" in missing or "tf-idf" in missing:
         sentences, gold = task.splits["dev"]["sentence"][:], task.splits["dev"]["label"][:]
