@@ -203,14 +203,14 @@ def speed_run(
     """Score, size and times of all models of a run and of the simple ones, on the CPU.
 
     `models` has a row a model, `rows` one a model, threads and batch size, `exports` are of `export_run`,
-    and `gold_labels` has the scores of students that no teacher taught."""
+    and `gold_labels` has the scores of the students' baselines."""
     run.metrics  # only of a finished run
     task, rows, exports = run.task, [], export_run(run, ["onnx", "int8"])
     export_teacher(run)
     linear, dev = baselines(task, run.load(ModelRef("pretrained")).to("cpu")), task.splits["dev"]["sentence"][:]
     for n in dict.fromkeys((1, torch.get_num_threads())):
         models = all_models(run, n, linear)
-        for batch_size, calls, rounds in ((1, 40, 5), (256, 1, 5)):
+        for batch_size, calls, rounds in ((1, 40, 5), (256, 1, 3)):
             with threads(n):
                 times = time_models({k: m.logits for k, m in models.items()}, dev, batch_size, calls, rounds)
             rows += times.assign(threads=n, batch_size=batch_size).to_dict("records")
@@ -244,7 +244,7 @@ def deployed_table(
     linear = [m for m in models.index if m in ("tf-idf", "static")]
     chosen = models.loc[["teacher", *(m for m in models.index if m.endswith(" int8")), *linear]]
     def untaught(model):
-        "The score of the same student without a teacher."
+        "The score of the same student from hard labels: gold ones, and the teacher's class where there are none."
         gold = speed.get("gold_labels", {}).get(model.removesuffix(" int8"))
         return with_interval(gold["dev"], gold["dev_low"], gold["dev_high"]) if gold else ""
     return pd.DataFrame({
@@ -252,7 +252,7 @@ def deployed_table(
         "ms a sentence": [f"{ms[m]:.2f} ({ms['teacher'] / ms[m]:.1f}x)" for m in chosen.index],
         f"dev {metric_name(speed['metric'])} [95 %]": [
             with_interval(r.score, r.low, r.high) for r in chosen.itertuples()],
-        "from gold labels alone": [untaught(m) for m in chosen.index]})
+        "from hard labels": [untaught(m) for m in chosen.index]})
 
 # %% ../nbs/34_speed.ipynb #spee-section
 DEPLOYED = ("what one would put to work "
@@ -276,7 +276,7 @@ def speed(
     data: Path | None = None,  # where the run's data file is now, if it has moved
 ):
     """Is the student worth it? Score, size and time of students as one deploys them, beside the teacher,
-    the teacher in 8 bits, the same students from gold labels alone, and two simple models.
+    the teacher in 8 bits, the same students from hard labels, and two simple models.
 
     Example:
 

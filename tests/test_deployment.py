@@ -93,7 +93,7 @@ def test_speed_says_what_it_costs(run):
     assert all(m["bytes"] > 0 for m in speed["models"]) and (folder/"figures/speed.png").stat().st_size > 10_000
     report = (folder/"report.html").read_text()
     assert '<img alt="speed"' in report and "ms, batch 1, 1 thread" in report
-    for word in ("what one would put to work", "teacher int8", "bert int8", "from gold labels alone"):
+    for word in ("what one would put to work", "teacher int8", "bert int8", "from hard labels"):
         assert word in said["speed"].stdout and word in report
     assert "bilstm onnx" not in said["speed"].stdout
     small = {m["model"]: m["bytes"] for m in speed["models"]}
