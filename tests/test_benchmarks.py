@@ -10,6 +10,7 @@ LITTLE = {
     "fine_tune": "--steps 1 --threads 1",
     "label_sentences": "--task mini-intents --n 8 --batch-size 8",
     "probe": "--tasks Tense --n-train 60 --n-eval 40 --layers 0 --seeds 1",
+    "side_by_side": "--max-train 100 --epochs 1 --rounds 1",
     "threads": "--n 64 --rounds 1",
     "train_student": "--task mini-intents --n 64 --epochs 1 --mode static",
 }

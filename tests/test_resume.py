@@ -1,7 +1,10 @@
 """Promise: a run that is killed goes on where it was, and ends with the same weights as one that was not."""
-import os, signal, subprocess, time
+import os, shutil, signal, subprocess, sys, time
 
 from safetensors.torch import load_file
+
+from kd_nb.pipeline import run_pipeline
+from kd_nb.settings import Settings
 
 from conftest import COMMAND
 
@@ -56,3 +59,49 @@ def test_killed_run_ends_with_the_same_weights(kd_nb, tmp_path):
     assert numbers.stat().st_mtime_ns == stamps[numbers]
     other = kd_nb(*ARGS, "--name", "whole", "--lr", "0.001", "--seed", "1")
     assert other.returncode == 2 and "lr: None -> 0.001" in other.stderr and "seed: 0 -> 1" in other.stderr
+
+
+FEW = dict(task="mini-sentiment", teacher="minilm", max_train=100, teacher_epochs=1, epochs=3, student="bilstm",
+           width="1/16")
+SCRIPT = f"""
+import sys, torch
+from kd_nb import pipeline
+from kd_nb.run import TEACHER
+from kd_nb.settings import Settings
+torch.get_num_threads = lambda: 2  # one thread leaves no core idle
+if sys.argv[2] == "broken": sys.executable = "false"
+if sys.argv[2] == "alone": pipeline._leaves_a_core = lambda *args: False
+with pipeline.begin(Settings(**{FEW}), sys.argv[1]) as run:
+    pipeline.train_students(run, run.load(TEACHER), run.transfer, [])
+"""
+
+
+def test_a_baseline_trains_beside_its_student(tmp_path):
+    "The same weights as one after the other; a killed run leaves no process behind, and no failure is hidden."
+    run_pipeline(Settings(**FEW), tmp_path/"made", until="transfer")
+    def train(name, how, kill_at=None):
+        if not (tmp_path/name).exists(): shutil.copytree(tmp_path/"made", tmp_path/name)
+        words, said = [sys.executable, "-u", "-c", SCRIPT, str(tmp_path/name), how], ""
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as p:
+            for line in p.stdout:
+                said += line
+                if kill_at and kill_at in line: p.send_signal(signal.SIGKILL)
+        assert p.returncode == (-signal.SIGKILL if kill_at else 0), said
+        return said
+    def others(): return subprocess.run(["pgrep", "-f", "train_beside.*killed"], capture_output=True).stdout
+    assert "beside" not in train("alone", "alone")
+    assert "bilstm-hard: the process beside this one ended early" in train("broken", "broken")
+    train("killed", "beside", "bilstm: epoch 1/3")
+    until = time.time() + 30
+    while others() and time.time() < until: time.sleep(0.2)
+    assert not others()
+    for name in ("killed", "beside"):
+        said = train(name, "beside")
+        assert said.index("bilstm: epoch 3/3") < said.index("bilstm-hard: epoch 3/3") and "early" not in said
+    wanted = weights(tmp_path/"alone")
+    assert len(wanted) == 4  # a teacher has its head beside it
+    for name in ("broken", "killed", "beside"):
+        found = weights(tmp_path/name)
+        assert found.keys() == wanted.keys()
+        for path, values in wanted.items():
+            for key, value in values.items(): assert value.equal(found[path][key]), (name, path, key)
