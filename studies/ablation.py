@@ -6,7 +6,8 @@ A seed has its own selection split, teacher, new sentences, order and dropout; i
 are those of *cut* and *bag*, with 10,000 crossovers, and that of the BiLSTM, with training sentences only.
 A file that exists is gone on with: its fits are not made again, so a study of hours can be made in several sittings.
 Arms are compared where all their seeds are there.
-Steps are those of whole epochs, so they differ by up to a tenth; the last two arms of the bag make twice as many.
+Steps are those of whole epochs, so they differ by up to a tenth; the last two arms of the bag make twice as many,
+and the last one of the cut student makes as many as its recipe: four epochs.
 Fewer sentences at as many steps mean more epochs to choose from: `select` is flattered then.
 Scores are of dev, and `select` is what a choice would go by. Intervals are over seeds and dev sentences, see
 `kd_nb.metrics.seeds_interval`; a difference is that of an arm less another of its student, seed by seed: the usual
@@ -57,7 +58,7 @@ ARMS = {
         "no dropout, no word dropout": dict(made=dict(dropout=0., word_dropout=0.)),
         "no word dropout": dict(made=dict(word_dropout=0.)), "no windows": dict(made=dict(pooling="mean")),
         "2,200 steps more": dict(times=2), "2,200 steps before, to pre-trained vectors": dict(before=True)},
-    "cut": BOTH | {"2 layers": dict(layers=2), "3 layers": dict(layers=3)},
+    "cut": BOTH | {"2 layers": dict(layers=2), "3 layers": dict(layers=3), "370 steps more": dict(times=4 / 3)},
     "bilstm": {
         "usual": {}, "static vectors": dict(vectors=("static", "non-static")),
         "mean and maximum": dict(made=dict(pooling="mean-max")), "dropout 0.3": dict(made=dict(dropout=0.3)),
