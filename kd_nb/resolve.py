@@ -95,13 +95,21 @@ def _loss_settings(s: Settings, kind: str) -> dict:  # loss, temperature
     given = {k: value for k in ("loss", "temperature") if (value := getattr(s, k)) is not None}
     return dict(loss="soft", temperature=1.) | (STUDENTS[kind].study if s.recipe == "study" else {}) | given
 
+def _losses(s: Settings, kinds: dict[str, str]) -> dict:
+    "Loss and temperature, if all students have the same, else `losses` by student; raises `KdError`."
+    losses = {name: _loss_settings(s, kind) for name, kind in kinds.items()}
+    first, *others = losses.values()
+    if s.temperature not in (None, 1.) and not any(loss["loss"] == "soft" for loss in losses.values()):
+        raise KdError(f"--temperature is for --loss soft, and the loss here is {first['loss']}: leave it out")
+    return first if all(loss == first for loss in others) else dict(losses=losses)
+
 # %% ../nbs/22_resolve.ipynb #8ac9cab7
 def resolve_students(
     s: Settings,  # with a teacher and students
     task: Task,
     n_rows: int,  # of the transfer set
     load: Callable,  # gives the teacher, or one of the same layout
-) -> dict:  # for each student its word `vectors`, `recipes` of training, `losses`, and the states that it `follows`
+) -> dict:  # for each student its word `vectors`, `recipes` of training and the states that it `follows`; losses
     "Check the settings of students and choose what was left open; raises `KdError`."
     made = {kind: student_sizes(s, kind, load) for kind in s.students}
     if s.assistant:
@@ -112,11 +120,11 @@ def resolve_students(
     if s.state_loss not in (None, NO_STATES): check_states(s, load, made, vectors)
     given = {k: value for k in RECIPE if (value := getattr(s, k)) is not None}
     recipes = {name: student_recipe(kind, n_rows, s.optimizer or "adam", study) | given for name, kind in kinds.items()}
-    losses = {name: _loss_settings(s, kind) for name, kind in kinds.items()}
     file = s.embeddings if s.embeddings not in (None, *EMBEDDINGS) else None
     digest = dict(embeddings_digest=check_vectors(file, task)) if file else {}
     follows = {kind: name for kind in s.students if (name := states_of(s, kind)) != NO_STATES}
-    return dict(vectors=vectors, recipes=recipes, losses=losses) | digest | (dict(follows=follows) if follows else {})
+    more = _losses(s, kinds) | digest | (dict(follows=follows) if follows else {})
+    return dict(vectors=vectors, recipes=recipes) | more
 
 # %% ../nbs/22_resolve.ipynb #reso-st1
 def choose_student(
@@ -127,7 +135,8 @@ def choose_student(
     if s.student: return s.student
     if s.recipe == "study": chosen, why = "bilstm", "the study's"
     elif s.width != "1" or any(getattr(s, k) is not None for k in ("embeddings", "mode", *OWN_SETTINGS)):
-        chosen, why = "bag", "for the width, word vectors, dropout or pooling asked for"
+        chosen = "bag" if s.pooling in (None, *STUDENTS["bag"].poolings) else "bilstm"
+        why = "for the width, word vectors, dropout or pooling asked for"
     elif is_cuttable(load().model):
         chosen, why = "cut", "some of the teacher's layers"
     else: chosen, why = "bag", "this teacher has no layers to copy"
@@ -161,7 +170,7 @@ def loss_of(
     name: str,     # of a student that is distilled, or `assistant`
 ) -> Callable:
     "Its loss, see `make_loss`."
-    chosen = config["losses"][name]
+    chosen = config.get("losses", {}).get(name, config)
     return make_loss(chosen["loss"], chosen["temperature"], config["alpha"], config["noise"])
 
 # %% ../nbs/22_resolve.ipynb #begin-00

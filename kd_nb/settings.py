@@ -85,8 +85,8 @@ def check_value(
     if known.check: known.check(value)
 
 # %% ../nbs/20_settings.ipynb #set-13
-STUDY = {"study": "as the study did it: a teacher with a new head of transformers' own, no early stopping; its loss "
-                  "and epochs for bilstm and bert"}
+STUDY = {"study": "as the study did it: a teacher with a new head of transformers' own, no early stopping; its loss, "
+                  "epochs, batches and learning rate for bilstm and bert"}
 GROUPS = "Data", "Teacher", "New sentences", "Student", "Training"
 _DATA, _TEACHER, _SENTENCES, _STUDENT, _TRAINING = GROUPS
 POSITIVE = dict(above=0)

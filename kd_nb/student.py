@@ -213,7 +213,7 @@ def drop_words(
     return ids.gather(1, first)[:, :kept.max()], kept
 
 # %% ../nbs/14_student.ipynb #stu-09
-Layer = tuple[Tensor, Tensor]  # states float[n, length, size], and the single position float[n, size]
+Layer = tuple[Tensor, Tensor]  # states float[n, length, size], and the single position float[n, size, or more]
 
 # %% ../nbs/14_student.ipynb #stu-09-x2
 def pad_id_of(tokenizer: Tokenizer) -> int:

@@ -187,7 +187,7 @@ def main():
     if args.jobs < 1: p.error("--jobs: one at least")
     about = dict(task=args.task, max_train=args.max_train, seeds=args.seeds, steps=STEPS)
     found = read_json(args.save) if args.save.exists() else about | dict(fits=[], rows=[])
-    if any(found[k] != v for k, v in about.items()): p.error(f"{args.save} is of another task, sample or seeds")
+    if any(found[k] != v for k, v in about.items()): p.error(f"{args.save} is of another task, sample, seeds or steps")
 
     def keep(fit):
         found["fits"].append(fit)

@@ -95,7 +95,7 @@ def make_runs(args):
     "All runs of a study: without new sentences, a seed each; and way -> those with new sentences."
     base, runs = [], {way: [] for way in args.ways}
     for seed in args.seeds:
-        s = dict(task=args.task, teacher="minilm", max_train=args.max_train, seed=seed)
+        s = dict(task=args.task, teacher="minilm", student="bilstm", max_train=args.max_train, seed=seed)
         base.append(args.runs_dir/f"{args.task}-s{seed}")
         run_pipeline(Settings(**s, epochs=args.base_epochs), base[-1])
         for way in args.ways:

@@ -62,7 +62,7 @@ def main():
     p.add_argument("--task", required=True, help="sara, cola or sst2")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
-    p.add_argument("--loss", default=Settings.loss, help="mse or soft")
+    p.add_argument("--loss", help="mse or soft; soft where not given")
     p.add_argument("--epochs", type=int, default=Settings.epochs, help="of the students")
     p.add_argument("--runs-dir", type=Path, default=Path("runs"))
     p.add_argument("--save", type=Path, help="write the summary to this JSON file too")
@@ -70,8 +70,8 @@ def main():
     runs = [args.runs_dir/f"{args.task}-s{seed}" for seed in args.seeds]
     for run, seed in zip(runs, args.seeds):
         settings = Settings(
-            task=args.task, teacher="minilm", max_train=args.max_train, loss=args.loss, epochs=args.epochs,
-            seed=seed)
+            task=args.task, teacher="minilm", student="bilstm", max_train=args.max_train, loss=args.loss,
+            epochs=args.epochs, seed=seed)
         run_pipeline(settings, run)
     metric, rows = summary(runs)
     print(f"\n{args.task}, dev {metric}, MiniLM teacher, seeds {args.seeds}")

@@ -78,7 +78,7 @@ def main():
     arms, runs = BOTH | (MORE if args.more else {}), []
     for seed in args.seeds:
         base = Settings(
-            task=args.task, teacher="minilm", max_train=args.max_train, epochs=args.epochs, seed=seed)
+            task=args.task, teacher="minilm", student="bilstm", max_train=args.max_train, epochs=args.epochs, seed=seed)
         run = args.runs_dir/f"{args.task}-s{seed}"
         run_pipeline(base, run)
         students(base, run, arms)

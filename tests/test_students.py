@@ -95,7 +95,8 @@ def test_graphs_have_the_logits_of_every_pooling(teacher, kind, pooling):
     (dict(student="bert", pooling="last"), "a bert student has no --pooling"),
     (dict(student="bert", word_dropout=0.), "a bert student has no --word-dropout"),
     (dict(student="bag", pooling="last"), "unknown pooling of a bag student 'last'"),
-    (dict(pooling="last"), "unknown pooling of a bag student"),
+    (dict(student="bilstm", recipe="study", temperature=2.), "for --loss soft, and the loss here is mse: leave it out"),
+    (dict(student="bilstm,cut", loss="hard", temperature=3.), "and the loss here is hard"),
     (dict(student="bilstm", pooling="mean"), "unknown pooling of a bilstm student 'mean'"),
     (dict(student="bilstm", pooling="means"), "unknown pooling of students 'means'"),
     (dict(student="bilstm", dropout=1.), "--dropout must be at least 0 and below 1"),
@@ -131,3 +132,23 @@ def test_the_study_trains_its_students_in_its_own_way():
     assert {kind: r["epochs"] for kind, r in found["recipes"].items()} == {
         "cut": usual["recipes"]["cut"]["epochs"], "bag": usual["recipes"]["bag"]["epochs"], "bilstm": 30, "bert": 60}
     assert found["recipes"]["bilstm"]["lr"] == 5e-4 and usual["recipes"]["bilstm"]["lr"] == 2e-3
+
+
+@pytest.mark.parametrize("own, kind", [
+    (dict(pooling="last"), "bilstm"), (dict(pooling="mean"), "bag"), (dict(pooling="mean-max"), "bag"),
+    (dict(word_dropout=0.), "bag"), (dict(dropout=0.1, pooling="last"), "bilstm")])
+def test_a_student_that_has_what_is_asked_for_is_chosen(own, kind):
+    settings = Settings(task="mini-sentiment", teacher="minilm", max_train=100, **own)
+    assert resolve(settings, load_data(settings))["student"] == kind
+
+
+def test_one_loss_of_all_students_is_one_setting():
+    "So it is the same run whether a loss is left out or given, and whether one tunes it later."
+    settings = Settings(task="mini-sentiment", teacher="minilm", max_train=100, student="cut,bilstm")
+    task = load_data(settings)
+    found = resolve(settings, task)
+    assert (found["loss"], found["temperature"]) == ("soft", 1) and "losses" not in found
+    assert resolve(replace(settings, loss="soft", temperature=1.), task) == found
+    of_study = resolve(replace(settings, student="bilstm", recipe="study"), task)
+    assert (of_study["loss"], of_study["temperature"]) == ("mse", 1)
+    assert resolve(Settings.of(of_study), task) == of_study
