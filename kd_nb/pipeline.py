@@ -132,7 +132,7 @@ def train_student(
     stage(run.home(ref), make, work)
 
 # %% ../nbs/24_pipeline.ipynb #side-1
-LONG = 20_000  # sentences to read, again in each epoch: about as long as another process takes to start
+LONG = 20_000  # sentences of all epochs: a bag reads them in about the time that another process takes to start, 8 s
 
 def _leaves_a_core(run: Run, ref: ModelRef, baseline: ModelRef, n_rows: int) -> bool:
     "Can the baseline train beside its student? Another process knows only the kinds of this package."

@@ -340,6 +340,7 @@ class Student(SentenceClassifier, PyTorchModelHubMixin, coders=_CODERS, **_ABOUT
         config = (config or self._hub_mixin_config) | {"kind": self.kind}
         return super().save_pretrained(folder, config=config, **more)
 
+# %% ../nbs/14_student.ipynb #stu-13-b
 LARGE = 50_000  # sentences of a transfer set that makes many steps
 
 def epochs_of(

@@ -176,8 +176,8 @@ def main():
     p.add_argument("--task", required=True, help="one that `kd-nb tasks` lists")
     p.add_argument("--max-train", type=int, help="a stratified sample of about so many training sentences")
     p.add_argument("--students", nargs="+", choices=ARMS, default=list(ARMS))
-    p.add_argument("--arms", nargs="+", metavar="ARM", choices={name for arms in ARMS.values() for name in arms},
-                   help="only these, e.g. usual 'gold labels'")
+    names = sorted({name for arms in ARMS.values() for name in arms})
+    p.add_argument("--arms", nargs="+", metavar="ARM", choices=names, help="only these, e.g. usual 'gold labels'")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--jobs", type=int, default=1, help="fits at the same time: a GPU has room for several")
     p.add_argument("--runs-dir", type=Path, default=Path("runs"))
