@@ -60,7 +60,8 @@ ARMS = {
         "2,200 steps more": dict(times=2), "2,200 steps before, to pre-trained vectors": dict(before=True)},
     "cut": BOTH | {"2 layers": dict(layers=2), "3 layers": dict(layers=3), "370 steps more": dict(times=4 / 3)},
     "bilstm": {
-        "usual": {}, "static vectors": dict(vectors=("static", "non-static")),
+        "usual": {}, "one trained table": dict(vectors=("wordpiece", "non-static")),
+        "static vectors": dict(vectors=("static", "non-static")),
         "mean and maximum": dict(made=dict(pooling="mean-max")), "dropout 0.3": dict(made=dict(dropout=0.3)),
         "word dropout 0.15": dict(made=dict(word_dropout=0.15)),
         "all four": dict(vectors=("static", "non-static"),
@@ -69,12 +70,18 @@ ARMS = {
 BESIDE = {
     "gold labels": "no new sentences, no vectors followed",
     "no new sentences, no vectors followed": "no new sentences",
-    "2,200 steps before, to pre-trained vectors": "2,200 steps more"}
+    "2,200 steps before, to pre-trained vectors": "2,200 steps more",
+    "static vectors": "one trained table"}
 
+
+def chosen(args):
+    "Students and arms that are asked for."
+    return [(kind, name) for kind in args.students for name in ARMS[kind] if name in (args.arms or ARMS[kind])]
 
 def runs_of(args, seed):
-    "The run folders of a seed, one for each source of new sentences."
-    return {source: args.runs_dir/f"ablation-{args.task}-{seed}-{source}" for source in MOST}
+    "The run folders of a seed, one for each source of new sentences that is asked for."
+    sources = {(USUAL_OF[kind] | ARMS[kind][name])["source"] for kind, name in chosen(args)}
+    return {source: args.runs_dir/f"ablation-{args.task}-{seed}-{source}" for source in MOST if source in sources}
 
 def prepare(args, seed):
     "Make the runs of a seed as far as their transfer sets; what is kept of their teacher, which they share."
@@ -195,8 +202,9 @@ def main():
         print("{student}, {arm}, seed {seed}: dev {dev:.3f}".format(**fit), flush=True)
 
     there = {(fit["student"], fit["arm"], fit["seed"]) for fit in found["fits"]}
-    missing = [(kind, name, seed) for kind in args.students for name in ARMS[kind] for seed in args.seeds
-               if name in (args.arms or ARMS[kind]) and (kind, name, seed) not in there]
+    missing = [(kind, name, seed) for kind, name in chosen(args) for seed in args.seeds
+               if (kind, name, seed) not in there]
+    if not chosen(args): p.error("--arms: none of them is one of these --students")
     with get_context("spawn").Pool(args.jobs, quiet) if args.jobs > 1 else nullcontext() as pool:
         each = pool.imap_unordered if pool else map
         for fit in each(partial(prepare, args), args.seeds if missing else []):
