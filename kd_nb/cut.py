@@ -86,7 +86,7 @@ class Cut(Student):
     @classmethod
     def recipe(cls, n_rows: int) -> dict:
         "A low rate and few steps, since its layers are trained already."
-        return dict(epochs=epochs_of(n_rows, 1_100, 4), lr=3e-4, batch_size=32, warmup_ratio=0.1, betas=(0.9, 0.999))
+        return dict(epochs=epochs_of(n_rows, 1_100, 3), lr=3e-4, batch_size=32, warmup_ratio=0.1, betas=(0.9, 0.999))
 
     @classmethod
     def space(cls) -> Space:

@@ -27,7 +27,7 @@ def load_any(
 # %% ../nbs/35_predict.ipynb #pre-07-x1
 def _sentences(file: Path | None, text: str) -> list[str]:
     "From plain text, or from a table, which needs more libraries."
-    if file is None or (file.is_file() and file.suffix not in TABLES):
+    if file is None or (file.is_file() and file.suffix.lower() not in TABLES):
         return read_lines(file)
     from kd_nb.run import read_sentences
     return read_sentences(file, text)

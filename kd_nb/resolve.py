@@ -22,7 +22,7 @@ from .losses import make_loss
 from .metrics import metric_name
 from .run import Run, load_data, read_made, read_sentences
 from .settings import RECIPE, Settings, absolute
-from .splits import data_notes
+from .splits import class_counts, data_notes
 from .state_losses import NO_STATES, STATE_LOSSES, StateLoss
 from .student import EMBEDDINGS, OWN_SETTINGS, read_vectors, word_tokenizer, word_vectors
 from .students import STUDENTS, make_student
@@ -187,6 +187,7 @@ def _say(task: Task):
     sizes = ", ".join(f"{d.num_rows:,} {k}" for k, d in task.splits.items())
     about = f"{len(task.labels)} labels, {metric_name(task.metric)}"
     print(f"task {task.name} ({task.source}): {sizes}; {about}", flush=True)
+    print(f"training rows of each label: {class_counts(task)}", flush=True)
     for note in data_notes(task): print(f"note: {note}", flush=True)
 
 # %% ../nbs/22_resolve.ipynb #begin-01

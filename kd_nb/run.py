@@ -16,12 +16,13 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset, load_from_disk
 from .core import TABLES, Facts, KdError, check_name, open_run, read_json, read_lines, write_json
-from .data import Task, check_rows, load_task, read_table
+from .data import Task, check_rows, load_task
 from .metrics import Tables, aligned, metric_name, read_predictions, with_interval
 from .page import sections
 from .settings import Settings
 from .splits import load_file, stratified_sample, stratified_split
 from .students import load_student
+from .tables import read_table
 from .teacher import load_teacher
 from .terminal import show
 from .training import SentenceClassifier
@@ -58,7 +59,7 @@ def read_sentences(
     skip_empty: bool = False,  # leave empty ones out, where they are an error else
 ) -> list[str]:         # at least one; raises `KdError` for none
     "The sentences of a file, or of standard input."
-    if file is None or (file.is_file() and file.suffix not in TABLES): return read_lines(file, skip_empty)
+    if file is None or (file.is_file() and file.suffix.lower() not in TABLES): return read_lines(file, skip_empty)
     df = read_table(file, text, text)[["sentence"]]
     if skip_empty:
         kept = df.sentence.map(lambda s: not isinstance(s, str) or bool(s.strip()))

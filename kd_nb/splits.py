@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['same_key', 'contained', 'text_groups', 'stratified_split', 'stratified_sample', 'load_file', 'seen_rows',
-           'two_labels', 'data_notes']
+           'two_labels', 'class_counts', 'data_notes']
 
 # %% ../nbs/09_splits.ipynb #spl-03
 from collections import defaultdict
@@ -15,7 +15,8 @@ from datasets import Dataset
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from .core import KdError, check_seed, some
-from .data import Task, make_task, read_table
+from .data import Task, make_task
+from .tables import read_table
 
 # %% ../nbs/09_splits.ipynb #spl-06
 def _spelt(sentence: str) -> str:
@@ -173,12 +174,29 @@ def _short(sentence: str, most: int = 60) -> str:
     line = "".join(c if c.isprintable() else " " for c in sentence)
     return line if len(line) <= most else f"{line[:most - 1]}…"
 
+# %% ../nbs/09_splits.ipynb #spl-36-b
+def class_counts(
+    task: Task,
+    most: int = 8,  # classes that are named
+) -> str:
+    "The classes with their training rows, for people: all of them, or the largest and the smallest."
+    counts = np.bincount(task.splits["train"]["label"][:], minlength=len(task.labels))
+    order = range(len(counts)) if len(counts) <= most else np.argsort(-counts, kind="stable")
+    named = [f"{_short(task.labels[i], 30)} {counts[i]:,}" for i in order]
+    if len(named) > most: named[most // 2:-(most // 2)] = ["…"]
+    return ", ".join(named)
+
 # %% ../nbs/09_splits.ipynb #spl-37
 def data_notes(
     task: Task,     # with all its splits
 ) -> list[str]:     # sentences for people, perhaps none
     "What one should know of the data before believing a score."
-    notes = []
+    notes = list(task.notes)
+    counts = np.bincount(task.splits["train"]["label"][:], minlength=len(task.labels))
+    rare = [name for name, count in zip(task.labels, counts) if count == 1]
+    if rare: notes.append(f"labels with one training row only, is each of them meant? {some(rare)}")
+    alike = pd.Series(task.labels).groupby([name.casefold() for name in task.labels]).agg(list)
+    for names in alike[alike.map(len) > 1]: notes.append(f"labels that differ in case only: {', '.join(names)}")
     part, absent = _lacking(task)
     if absent: notes.append(f"the {part} part has no rows of some labels; {some(absent)}")
     for split in (s for s in ("dev", "test") if s in task.splits):

@@ -7,7 +7,7 @@ are those of *cut* and *bag*, with 10,000 crossovers, and that of the BiLSTM, wi
 A file that exists is gone on with: its fits are not made again, so a study of hours can be made in several sittings.
 Arms are compared where all their seeds are there.
 Steps are those of whole epochs, so they differ by up to a tenth; the last two arms of the bag make twice as many,
-and the last one of the cut student makes as many as its recipe: four epochs.
+and the last one of the cut student makes a third more: four epochs of its usual sentences for three.
 Fewer sentences at as many steps mean more epochs to choose from: `select` is flattered then.
 Scores are of dev, and `select` is what a choice would go by. Intervals are over seeds and dev sentences, see
 `kd_nb.metrics.seeds_interval`; a difference is that of an arm less another of its student, seed by seed: the usual

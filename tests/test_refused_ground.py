@@ -12,10 +12,11 @@ from torch import nn
 from transformers import AutoModel
 
 from kd_nb.core import KdError, atomic, check_name, check_seed, open_run, read_json, read_lines
-from kd_nb.data import from_glue, load_task, make_task, read_table
+from kd_nb.data import from_glue, load_task, make_task
 from kd_nb.metrics import aligned, predictions, score
 from kd_nb.pretrained import PACKAGED, check_digest, load_pretrained, packaged_folder
 from kd_nb.splits import load_file, stratified_split
+from kd_nb.tables import read_table
 from kd_nb.terminal import _draw
 from kd_nb.timing import threads, time_models
 from kd_nb.training import SentenceClassifier, count_parameters, fit
@@ -124,10 +125,10 @@ BAD = {  # file -> its content, and what the message must say after the file's n
     "empty.csv": (b"", ": the file is empty"),
     "latin.csv": (FINE + b"caf\xe9,pos\n", ", near row 2: this is not UTF-8 text; save the file in UTF-8"),
     "columns.csv": (b"text,label\nfine,pos\n", ": no column 'sentence'; name one of text, label with --text"),
-    "ragged.csv": (FINE + b"a,b,c\n", ": cannot be read as .csv: "),
+    "ragged.csv": (FINE + b"a,b,c\n", ", row 2 (line 3): fields: 3, of the header: 2; quote a sentence that holds"),
     "commas.csv": (
         b"sentence,label\nI like it, really,pos\nnot this, no,neg\n",
-        ", row 1: more fields than the header has columns; quote sentences that hold a comma"),
+        ", row 1 (line 2): fields: 3, of the header: 2; quote a sentence that holds a comma"),
     "long.csv": (
         b"sentence,label\n" + b"it was quite a long evening,pos\n" * 50_000 + b"caf\xe9,pos\n",
         ", near row 50001: this is not UTF-8 text"),

@@ -78,7 +78,9 @@ def test_a_class_with_one_text_stays_in_training_and_is_named():
         assert {"alone", "Alone", "single"} <= set(first["sentence"])
     task = task_of(rows)
     task.splits["train"], task.splits["select"] = first, second
-    assert data_notes(task)[0] == "the selection part has no rows of some labels; 2: lonely, one"
+    assert data_notes(task)[:2] == [
+        "labels with one training row only, is each of them meant? 1: one",
+        "the selection part has no rows of some labels; 2: lonely, one"]
 
 
 @pytest.mark.parametrize("seed", range(20))
