@@ -46,6 +46,7 @@ class BertStudent(Student):
         num_attention_heads: int = 3,
         num_layers: int = 5,
         dropout: float = 0.1,   # everywhere, as in BERT
+        positions: int = MAX_LENGTH,  # tokens of a sentence that it can read
     ):
         same = mode in MODES and embed_dim * len(MODES[mode]) == hidden_size
         super().__init__(tokenizer, labels, vocab_size, embed_dim, mode, None if same else hidden_size)
@@ -53,7 +54,7 @@ class BertStudent(Student):
             hidden_size=hidden_size, intermediate_size=intermediate_size, num_hidden_layers=num_layers,
             num_attention_heads=num_attention_heads, hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout, attn_implementation="sdpa")
-        self.positions, self.types = nn.Embedding(MAX_LENGTH, hidden_size), nn.Embedding(2, hidden_size)
+        self.positions, self.types = nn.Embedding(positions, hidden_size), nn.Embedding(2, hidden_size)
         self.norm, self.dropout = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps), nn.Dropout(dropout)
         self.encoder, self.pooler = BertEncoder(config), BertPooler(config)
         self.classifier = nn.Linear(hidden_size, len(labels))
@@ -76,7 +77,8 @@ class BertStudent(Student):
         "Those of `BERT_WIDTHS`."
         super().sizes(width)
         names = "hidden_size", "intermediate_size", "num_attention_heads"
-        return dict(zip(names, BERT_WIDTHS[width]), num_layers=layers or cls.usual_layers)
+        made = dict(zip(names, BERT_WIDTHS[width]), num_layers=layers or cls.usual_layers)
+        return made | dict(positions=teacher.max_length) if teacher else made
 
     @classmethod
     def recipe(cls, n_rows: int) -> dict:

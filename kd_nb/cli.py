@@ -6,7 +6,7 @@
 __all__ = ['COMMANDS', 'app', 'as_command', 'load', 'main']
 
 # %% ../nbs/51_cli.ipynb #cell-003
-import inspect, os, sys
+import inspect, math, os, sys
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Annotated, Callable, Optional, get_args
@@ -62,6 +62,9 @@ def as_command(
     signature, comments = inspect.signature(function), docments(function)
     settings = {name: p.annotation for name, p in signature.parameters.items() if is_dataclass(p.annotation)}
     def command(**given):
+        for name, value in given.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise KdError(f"{flag(name)} must be a finite number, not {value}")
         made = {name: kind(**{f.name: given.pop(f.name) for f in fields(kind)}) for name, kind in settings.items()}
         function(**made, **given)
     declared = [d for kind in settings.values() for d in _of_settings(kind)]

@@ -21,7 +21,6 @@ from .student import Student, WordVectors
 from .students import make_student
 from .terminal import show
 from .timing import folder_bytes
-from .training import MAX_LENGTH
 from .vocabulary import trim
 
 # %% ../nbs/33_deploy.ipynb #cell-014
@@ -62,7 +61,8 @@ def export_student(
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.save(str(part/"tokenizer.json"), pretty=False)
-        config = dict(labels=student.labels, pad_id=student.pad_id, special=student.special, max_length=MAX_LENGTH)
+        config = dict(labels=student.labels, pad_id=student.pad_id, special=student.special,
+                      max_length=student.max_length)
         (part/"config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1), encoding="utf-8")
         shutil.copy(onnx_student.__file__, part/"predict.py")
     return OnnxStudent(folder)

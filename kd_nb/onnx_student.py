@@ -43,6 +43,7 @@ class OnnxStudent:
             self.tokenizer = Tokenizer.from_file(str(Path(folder)/"tokenizer.json"))
             self.tokenizer.no_padding()
             self.tokenizer.enable_truncation(config["max_length"])
+            self.tokenizer.encode_special_tokens = True  # what looks like `[SEP]` in a sentence is text
             self.session = ort.InferenceSession(
                 str(Path(folder)/"model.onnx"), options, providers=["CPUExecutionProvider"])
         except Exception as e:
@@ -54,6 +55,11 @@ class OnnxStudent:
         _check_texts(sentences)
         found = self.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=self.special)
         return [e.ids or [self.pad_id] for e in found]
+
+    def cut_off(self, sentences: list[str]) -> int:
+        "How many sentences are longer than what it reads of one."
+        found = self.tokenizer.encode_batch_fast(list(sentences), add_special_tokens=self.special)
+        return sum(bool(e.overflowing) for e in found)
 
     def logits(self,
         sentences: list[str],  # untokenised
@@ -96,6 +102,7 @@ def main():
             if not s.strip(): raise ValueError(f"sentence {i} is empty")
         rows = student.predict(sentences)
     except ValueError as e: sys.exit(f"predict: {e}")
+    if cut := student.cut_off(sentences): print(f"predict: {cut} sentences were read in part", file=sys.stderr)
     out = csv.DictWriter(sys.stdout, ["sentence", "pred", "confidence"])
     out.writeheader()
     out.writerows(rows)

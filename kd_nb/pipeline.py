@@ -30,7 +30,7 @@ from .student import word_vectors
 from .students import STUDENTS, make_student
 from .teacher import fine_tune, load_teacher
 from .terminal import show
-from .training import SentenceClassifier
+from .training import MAX_LENGTH, SentenceClassifier
 from .transfer import SentenceFilter, generate, join_sentences, label_sentences, own_sentences, teacher_key
 
 # %% ../nbs/24_pipeline.ipynb #14e5d9b7
@@ -46,7 +46,7 @@ def make_sentences(
     def together():
         splits = [split for split in ("dev", "test", "select", "train") if split in task.splits]
         taken = {split: task.splits[split]["sentence"] for split in splits}
-        passing = SentenceFilter(taken, config["min_logp"])
+        passing = SentenceFilter(taken, config["min_logp"], config["max_length"] or MAX_LENGTH)
         parts = [own_sentences(run.unlabelled, passing)] if run.unlabelled else []
         if config["augment"]:
             sentences, select = (task.splits[s]["sentence"][:] for s in ("train", "select"))
@@ -69,7 +69,7 @@ def train_teacher(run: Run):
     recipe = [config[f"teacher_{k}"] for k in ("epochs", "lr", "batch_size")]
     def make(part):
         set_seed(config["seed"])
-        teacher = load_teacher(config["teacher"], task.labels, config["teacher_pooling"])
+        teacher = load_teacher(config["teacher"], task.labels, config["teacher_pooling"], config["max_length"])
         train, select = task.splits["train"], task.splits["select"]
         fitted = config["recipe"] != "study"
         log = fine_tune(teacher, train, select, task.metric, work, *recipe, config["seed"], fitted)

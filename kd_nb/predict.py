@@ -6,7 +6,7 @@
 __all__ = ['load_any', 'predict']
 
 # %% ../nbs/35_predict.ipynb #pre-04
-import csv, io, json
+import csv, io, json, sys
 from pathlib import Path
 from .core import TABLES, KdError, atomic, check_writable, read_lines
 from .terminal import progress
@@ -67,12 +67,16 @@ def predict(
     """
     if out and (out.suffix not in (".csv", ".jsonl") or out.is_dir()):
         raise KdError(f"--out {out}: name a file that ends in .csv or .jsonl")
+    if out and file and out.exists() and file.exists() and out.samefile(file):
+        raise KdError(f"--out {out} is the file that is read: name another, or nothing is left of it")
     if out: check_writable(out.parent, "--out")
     model, sentences = load_any(student), _sentences(file, text)
     parts = [sentences[i:i + 2_000] for i in range(0, len(sentences), 2_000)]
     # without `out` the screen is for answers
     if out: parts = progress(parts, "labelling", "sentences", 2_000, len(sentences))
     rows = [row for part in parts for row in _answers(model, part)]
+    if cut := model.cut_off(sentences):
+        print(f"kd-nb: sentences of which only the beginning was read: {cut:,} of {len(sentences):,}", file=sys.stderr)
     if out is None: return print(_as_text(rows), end="")
     with atomic(out) as part: part.write_text(_as_text(rows, out.suffix == ".jsonl"), encoding="utf-8")
     print(f"Look into {out}")

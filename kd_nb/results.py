@@ -85,7 +85,9 @@ def measure(
         ask = {str(ref): m.logits for ref, m in models.items()}
         times = time_models(ask, task.splits["dev"]["sentence"][:], batch_size, calls, rounds)
         for row, ms in zip(rows, times.ms): row[f"ms_batch_{batch_size}"] = ms
+    cut = {split: teacher.cut_off(ds["sentence"]) for split, ds in task.splits.items()}
     return dict(
+        cut={split: count for split, count in cut.items() if count}, max_length=teacher.max_length,
         task=task.name, metric=task.metric, labels=task.labels, source=task.source,
         threads=torch.get_num_threads(), device=next(teacher.parameters()).device.type, models=rows)
 
@@ -152,7 +154,9 @@ def _about_run(run: Run) -> str:
     metrics = run.metrics
     threads = f"with {metrics['threads']} CPU thread{'s' * (metrics['threads'] > 1)}"
     clock = "on a GPU" if metrics.get("device", "cpu") != "cpu" else threads
-    source = f"<p>Data: {escape(metrics['source'])}. Times were taken {clock}.</p>"
+    cut = ", ".join(f"{split} {count:,}" for split, count in metrics.get("cut", {}).items())
+    cut = f" Sentences of which only the first {metrics['max_length']} tokens were read: {cut}." if cut else ""
+    source = f"<p>Data: {escape(metrics['source'])}.{cut} Times were taken {clock}.</p>"
     return f"{source}<details><summary>All settings</summary>{table}</details>"
 
 def _about_learning(run: Run) -> str:

@@ -263,7 +263,8 @@ class RunModels(RunData):
         if ref.exported: raise KdError(f"{ref} is no PyTorch model: load it with OnnxStudent('{self.home(ref)}')")
         if ref.name == "pretrained":
             # with a head that nobody trained
-            return load_teacher(self.config["teacher"], ["-", "+"], self.config.get("teacher_pooling"))
+            config = self.config
+            return load_teacher(config["teacher"], ["-", "+"], config.get("teacher_pooling"), config.get("max_length"))
         return load_teacher(self.home(ref)) if ref == TEACHER else load_student(self.home(ref))
 
 # %% ../nbs/21_run.ipynb #run-29

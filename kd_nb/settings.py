@@ -133,8 +133,9 @@ class Settings:
         goes_with="data")
     test: str | None = option(
         None, _DATA, "test rows for --data, if you have some", path=True, goes_with="data")
-    text: str = option("sentence", _DATA, "column of sentences in your files")
-    label: str = option("label", _DATA, "column of labels in your files")
+    text: str = option(
+        "sentence", _DATA, "column of sentences in your files", goes_with="data or unlabelled")
+    label: str = option("label", _DATA, "column of labels in your files", goes_with="data")
     metric: str | None = option(
         None, _DATA, f"one of {', '.join(METRICS)}; the task's own where not given", names=METRICS,
         what="metric")
@@ -152,6 +153,9 @@ class Settings:
     recipe: str | None = option(
         None, _TEACHER,
         f"{_listed(STUDY)}; better ones where not given", names=STUDY, what="recipe")
+    max_length: int | None = option(
+        None, _TEACHER, "tokens of a sentence that teacher and student read; 128 where not given",
+        bounds=dict(at_least=8))
     teacher_epochs: int | None = option(
         None, _TEACHER, "passes of the teacher over the training sentences, at most", bounds=POSITIVE)
     teacher_lr: float | None = option(None, _TEACHER, "its highest learning rate", bounds=POSITIVE)
@@ -270,9 +274,10 @@ class Settings:
         value, known = getattr(self, f.name), f.metadata["option"]
         check_value(f.name, value, get_args(f.type)[0] if get_args(f.type) else f.type, known)
         if not known.goes_with or value == f.default: return
-        other, _, wanted = known.goes_with.partition("=")
-        there = getattr(self, other) == wanted if wanted else getattr(self, other) is not None
-        if not there: raise KdError(f"{flag(f.name)} goes with {flag(other)} {wanted}".strip())
+        others, _, wanted = known.goes_with.partition("=")
+        found = [getattr(self, other) for other in others.split(" or ")]
+        if not any(value == wanted if wanted else value is not None for value in found):
+            raise KdError(f"{flag(f.name)} goes with {' or '.join(map(flag, others.split(' or ')))} {wanted}".strip())
 
     @classmethod
     def of(cls,

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from .core import KdError, check_name, extra, flag
 from .terminal import progress
-from .training import MAX_LENGTH, SentenceClassifier, Tokens, inside_mask, mean_state
+from .training import SentenceClassifier, Tokens, inside_mask, mean_state
 
 # %% ../nbs/14_student.ipynb #vec-07
 MODES = {"static": (False,), "non-static": (True,), "multichannel": (False, True)}  # is each table trained?
@@ -229,7 +229,7 @@ def to_onnx(
 ):  # onnx.ModelProto: ids int64[n, length], lengths int64[n] -> logits float32[n, n_classes]
     "A model as an ONNX graph, by PyTorch's exporter."
     with extra("deploy"): import onnxscript  # noqa: F401, the exporter's own
-    n, length = torch.export.Dim("n"), torch.export.Dim("length", max=MAX_LENGTH)
+    n, length = torch.export.Dim("n"), torch.export.Dim("length", max=model.max_length)
     example = model.tokenise(["two sentences", "of unlike length"]).pad(torch.arange(2))
     names = dict(input_names=["ids", "lengths"], output_names=["logits"])
     free = {0: n, 1: length}, {0: n}

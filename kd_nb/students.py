@@ -20,7 +20,7 @@ from .core import KdError, check_name, pick_device
 from .cut import Cut
 from .pretrained import hub_reachable
 from .student import Student, word_vectors
-from .training import SentenceClassifier
+from .training import SentenceClassifier, is_finite
 
 # %% ../nbs/17_students.ipynb #cell-028
 STUDENTS: dict[str, type[Student]] = {made.kind: made for made in (Cut, Bag, BiLSTM, BertStudent)}
@@ -36,6 +36,7 @@ def make_student(
     make = STUDENTS[check_name(kind, STUDENTS, "student")]
     tokenizer, weight = vectors or word_vectors(make.usual_vectors[0], teacher, [])
     rows, columns = weight.shape
+    tokenizer.enable_truncation(teacher.max_length)
     student = make(
         tokenizer=tokenizer, labels=teacher.labels, vocab_size=rows, embed_dim=columns,
         **make.sizes(teacher=teacher) | sizes)
@@ -58,6 +59,7 @@ def load_student(
         kind = json.loads((where/"config.json").read_text(encoding="utf-8")).get("kind", "unknown")
         with redirect_stdout(StringIO()):  # the mixin prints, and our own output may be piped
             student = STUDENTS[kind].from_pretrained(str(folder), strict=True)
+        if not is_finite(student): raise FloatingPointError("weights that are no numbers")
     except Exception as e:
         raise KdError(f"'{folder}' holds no student of this version of kd_nb ({type(e).__name__}); "
                       "if it is a run's, delete it and metrics.json, and `kd-nb run` makes both again") from e

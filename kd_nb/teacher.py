@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['TEACHERS', 'POOLINGS', 'PATIENCE', 'STRENGTHS', 'choose_teacher', 'pooling_of', 'PooledClassifier', 'save_pooled',
-           'classifier_of', 'Teacher', 'check_teacher', 'load_teacher', 'new_head', 'fit_head', 'start_head',
-           'teacher_recipe', 'fine_tune']
+           'classifier_of', 'Teacher', 'check_tokenizer', 'check_teacher', 'load_teacher', 'new_head', 'fit_head',
+           'start_head', 'compact', 'teacher_recipe', 'fine_tune']
 
 # %% ../nbs/10_teacher.ipynb #cell-003
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
+from typing import Iterator
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
@@ -22,7 +24,7 @@ from .metrics import score
 from .pretrained import POOLING_MODES, SENTENCE_POOLINGS, hub_reachable, load_pretrained
 from .pretrained import pretrained_config, pretrained_file, sentence_pooling
 from .training import MAX_LENGTH, Batches, SentenceClassifier, Tokens
-from .training import fit, inside_mask, last_state, mean_state, only_rows
+from .training import fit, inside_mask, last_state, mean_state, only_rows, plain_tokenizer
 
 # %% ../nbs/10_teacher.ipynb #cell-008
 TEACHERS = ("minilm", "mpnet", "bert-large-uncased")
@@ -116,7 +118,9 @@ def classifier_of(
 # %% ../nbs/10_teacher.ipynb #cell-012
 class Teacher(SentenceClassifier):
     "A Transformer with a classification head, its tokeniser and label names."
-    def __init__(self, model, tokenizer, labels: list[str]):
+    left = False   # does it want sentences padded on the left?
+    exact = False  # does it want float32, where others are fast in bfloat16?
+    def __init__(self, model, tokenizer, labels: list[str], max_length: int = MAX_LENGTH):
         super().__init__()
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token  # decoders often have none
@@ -124,14 +128,21 @@ class Teacher(SentenceClassifier):
             raise KdError("the teacher's tokeniser has no token that could fill up batches (pad, eos or unk)")
         model.config.pad_token_id = tokenizer.pad_token_id
         self.model, self.hf_tokenizer, self.labels = model, tokenizer, labels
-        self.tokenizer, self.pad_id = tokenizer.backend_tokenizer, tokenizer.pad_token_id
+        # rules write the mask, or the unknown token where there is none
+        self.tokenizer = plain_tokenizer(tokenizer.backend_tokenizer, tokenizer.mask_token or tokenizer.unk_token)
+        self.tokenizer.enable_truncation(max_length)
+        self.pad_id = tokenizer.pad_token_id
 
     @property
     def pooling(self) -> str: return getattr(self.model, "pooling", "head")
 
     def forward(self, ids, lengths):
-        mask = inside_mask(lengths, ids.shape[1]).long()
-        with autocast(ids.device): return self.model(input_ids=ids, attention_mask=mask).logits.float()
+        mask = inside_mask(lengths, ids.shape[1])
+        if self.left:  # the padding goes before the sentence
+            ids = ids.gather(1, (torch.arange(ids.shape[1], device=ids.device) + lengths[:, None]) % ids.shape[1])
+            mask = mask.flip(1)
+        with nullcontext() if self.exact else autocast(ids.device):
+            return self.model(input_ids=ids, attention_mask=mask.long()).logits.float()
 
     def vectors(self,
         tokens: Tokens,         # see `tokenise`
@@ -144,6 +155,7 @@ class Teacher(SentenceClassifier):
         def ask(ids, lengths):
             self(ids, lengths)
             if read["x"].dim() == 2: return read["x"]
+            if self.left: return read["x"][:, -1]
             # a decoder's head is asked at each token; transformers reads the last that is no padding
             text = ids != self.model.config.pad_token_id
             last = (text * torch.arange(1, 1 + ids.shape[1], device=ids.device)).amax(1)
@@ -159,6 +171,7 @@ class Teacher(SentenceClassifier):
         "Save model and tokeniser as `save_pretrained` does (safetensors and JSON)."
         with atomic(folder) as part:
             self.model.save_pretrained(part)
+            self.hf_tokenizer.backend_tokenizer.enable_truncation(self.max_length)
             self.hf_tokenizer.save_pretrained(part)
 
 # %% ../nbs/10_teacher.ipynb #cell-012-b
@@ -172,25 +185,57 @@ def _read_head(model: PooledClassifier, name: str | Path):
     except RuntimeError as e:
         raise KdError(f"'{name}' holds no teacher: {_HEAD} does not give one number a label") from e
 
-def check_teacher(
+# %% ../nbs/10_teacher.ipynb #check-1
+def check_tokenizer(
     teacher: Teacher,
     name: str | Path,  # for messages
 ):
-    "Raise `KdError` for a model that cannot read sentences in batches, or reads their padding as text."
-    one, two = (teacher.tokenise(texts) for texts in (["a word"], ["a word", "a word " * MAX_LENGTH]))
-    try: alone, together = (teacher.vectors(tokens, 2)[0] for tokens in (one, two))
-    except Exception as e:  # models fail in many ways, e.g. for want of positions
-        why = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise KdError(f"teacher '{name}' cannot read sentences of {two.lengths.max()} tokens here: {why}") from e
-    if not np.isfinite(alone).all(): raise KdError(f"teacher '{name}' gives numbers that are not finite")
-    if np.linalg.norm(together - alone) > 0.1 * np.linalg.norm(alone):  # bfloat16 differs by a hundredth
-        raise KdError(f"teacher '{name}' reads padding as if it were text, so it cannot read sentences in batches")
+    "Raise `KdError` for a tokeniser that knows no words or is of another model, and for a model without word vectors."
+    vocab, known = teacher.tokenizer.get_vocab(), teacher.hf_tokenizer.all_special_tokens
+    try: rows = teacher.model.get_input_embeddings().weight.shape[0]
+    except NotImplementedError as e: raise KdError(f"teacher '{name}' has no table of word vectors, as CANINE") from e
+    mend = "put the model's own tokeniser files, such as tokenizer.json, beside its config.json"
+    if len(vocab.keys() - set(known)) < 2: raise KdError(f"teacher '{name}': its tokeniser knows no words: {mend}")
+    largest = max(vocab.values())
+    if largest >= rows:
+        raise KdError(f"teacher '{name}': its tokeniser has a piece of number {largest}, but its word vectors end at "
+                      f"{rows - 1}, so they are not of one model: {mend}")
+
+# %% ../nbs/10_teacher.ipynb #check-2
+def _change(teacher: Teacher) -> float:
+    "How much the vectors of short sentences change beside a long one, as a share of their length."
+    texts = ["word " * count for count in (1, 2, 3, 4, 7, teacher.max_length)]  # odd and even: some models join neighbours
+    together = teacher.vectors(teacher.tokenise(texts), len(texts))
+    if not np.isfinite(together).all(): raise FloatingPointError("it gives numbers that are not finite")
+    alone = np.concatenate([teacher.vectors(teacher.tokenise([text])) for text in texts])
+    return float((np.linalg.norm(together - alone, axis=1) / np.maximum(np.linalg.norm(alone, axis=1), 1e-12)).max())
+
+def check_teacher(
+    teacher: Teacher,  # is told how it is to be read
+    name: str | Path,  # for messages
+):
+    """Find out how a model reads sentences in batches.
+    Raises `KdError` if it cannot, or reads their padding as text."""
+    check_tokenizer(teacher, name)
+    teacher.exact, failed, changes = True, None, []
+    for teacher.left in (False, True) if teacher.pooling == "head" else (False,):
+        try: changes.append(_change(teacher))
+        except Exception as e: failed = failed or e  # models fail in many ways, e.g. for want of positions
+        if changes and changes[-1] < 5e-4: break
+    else:
+        if changes: raise KdError(f"teacher '{name}' reads padding as if it were text, so it cannot read batches")
+        why = (str(failed).strip() or type(failed).__name__).splitlines()[0]
+        raise KdError(f"teacher '{name}' cannot read sentences of {teacher.max_length} tokens here: {why}") from failed
+    teacher.exact = False
+    try: _change(teacher)
+    except Exception: teacher.exact = True  # it fails in bfloat16, in one of many ways
 
 # %% ../nbs/10_teacher.ipynb #cell-013
 def load_teacher(
     name: str | Path,  # a name in `TEACHERS`, on the hub, or a folder
     labels: list[str] | None = None,  # class names for a new head; None: those of the saved model
     pooling: str | None = None,  # a name in `POOLINGS`; None: as the model was trained
+    max_length: int | None = None,  # tokens of a sentence that it reads; None: as it was saved, `MAX_LENGTH` if it is new
 ) -> Teacher:          # on the device that `pick_device` names
     "Load a teacher; raises `KdError` if there is no such model, it lacks safetensors weights, or cannot teach."
     pooling, about, auto = pooling_of(name, pooling), {}, AutoModel
@@ -202,10 +247,11 @@ def load_teacher(
     if pooling != "head": model = PooledClassifier(model, pooling)
     if pooling != "head" and labels is None: _read_head(model, name)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    teacher = Teacher(model, tokenizer, names).to(pick_device()).eval()
-    if labels is not None:
-        if pooling == "head": new_head(teacher)
-        check_teacher(teacher, name)
+    saved = None if labels else tokenizer.backend_tokenizer.truncation
+    max_length = max_length or (saved or {}).get("max_length", MAX_LENGTH)
+    teacher = Teacher(model, tokenizer, names, max_length).to(pick_device()).eval()
+    if labels is not None and pooling == "head": new_head(teacher)
+    check_teacher(teacher, name)
     return teacher
 
 def new_head(teacher: Teacher):
@@ -252,6 +298,26 @@ def start_head(
         if parameter is not None: parameter.data.copy_(torch.from_numpy(value))
     return best
 
+# %% ../nbs/10_teacher.ipynb #comp-1
+@contextmanager
+def compact(
+    teacher: Teacher,
+    tokens: list[Tokens],  # all that will be read within the block
+) -> Iterator[list[Tokens]]:  # the same sentences, numbered for the table as it is then
+    "Within the block a teacher's table holds only the rows that occur, if the teacher reads the same with them."
+    first = torch.arange(min(8, len(tokens[-1])))
+    ids, lengths = tokens[-1].pad(first)
+    some = Tokens(ids[inside_mask(lengths, ids.shape[1])].int(), tokens[-1].starts[:len(first) + 1], teacher.pad_id)
+    whole, proven = teacher.logits(some), False
+    if not teacher.model.config.is_encoder_decoder:  # they know the numbers of some tokens, and end in an error
+        with only_rows([teacher.model.get_input_embeddings()], *tokens, some) as (*small, few):
+            teacher.model.config.pad_token_id = few.pad_id
+            try:
+                proven = np.allclose(teacher.logits(few), whole, rtol=1e-3, atol=1e-3 * np.abs(whole).max())
+                if proven: yield small
+            finally: teacher.model.config.pad_token_id = teacher.pad_id
+    if not proven: yield tokens
+
 # %% ../nbs/10_teacher.ipynb #cell-018
 def teacher_recipe(
     name: str,   # teacher, as the user named it
@@ -285,18 +351,11 @@ def fine_tune(
     if fitted and not (Path(folder)/"state.safetensors").exists():
         print(f"teacher: fitting its head to {len(train):,} frozen vectors", flush=True)
         start_head(teacher, tokens, gold, metric)
-    with _compact(teacher, tokens) as (small, small_select):
-        teacher.model.config.pad_token_id = small.pad_id
+    with compact(teacher, tokens) as (small, small_select):
         batches = Batches(small, torch.tensor(train["label"][:]), batch_size=batch_size)
         log = fit(teacher, batches, lambda z, target: F.cross_entropy(z, target[0]),
                   lambda: score(metric, gold[1], teacher.logits(small_select).argmax(1)),
                   folder, epochs, lr, seed=seed, label="teacher", **from_fit)
-    teacher.model.config.pad_token_id = teacher.pad_id
     if fitted and log.epoch[log.score.argmax()] == 0:
         print("teacher: fine-tuning did not beat the frozen vectors: they are kept", flush=True)
     return log
-
-def _compact(teacher: Teacher, tokens: list[Tokens]):
-    "`only_rows` of its table; an encoder-decoder, which knows the numbers of some tokens, keeps all."
-    if teacher.model.config.is_encoder_decoder: return nullcontext(tokens)
-    return only_rows([teacher.model.get_input_embeddings()], *tokens)

@@ -127,8 +127,9 @@ def teacher_key(
     tokenizer = json.loads(teacher.tokenizer.to_str()) | dict(truncation=None, padding=None)
     config = teacher.model.config.to_dict() if hasattr(teacher, "model") else {}
     config = {k: v for k, v in config.items() if k not in ("_name_or_path", "transformers_version")}
-    bf16 = fast_bf16(next(teacher.parameters()).device)
-    facts = [type(teacher).__name__, getattr(teacher, "pooling", None), tokenizer, config, teacher.labels, bf16]
+    bf16 = fast_bf16(next(teacher.parameters()).device) and not getattr(teacher, "exact", False)
+    facts = [type(teacher).__name__, getattr(teacher, "pooling", None), tokenizer, config, teacher.labels, bf16,
+             teacher.max_length]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for name, w in sorted(teacher.state_dict().items()):
         digest.update(name.encode())

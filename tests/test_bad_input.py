@@ -60,6 +60,13 @@ def test_label_that_only_dev_has(here, tmp_path):
     [
         (["--task", "mini-intent"], ["unknown task 'mini-intent'", "did you mean 'mini-intents'?"]),
         (["--data", "nowhere.csv"], ["no such file: nowhere.csv"]),
+        (["--task", "mini-intents", "--dev", "t.csv"], ["--dev goes with --data"]),
+        (["--task", "mini-intents", "--test", "t.csv"], ["--test goes with --data"]),
+        (["--task", "mini-intents", "--label", "team"], ["--label goes with --data"]),
+        (["--task", "mini-intents", "--text", "body"], ["--text goes with --data or --unlabelled"]),
+        *((["--task", "mini-intents", option, value], [f"{option} must be a finite number"])
+          for option in ("--lr", "--alpha", "--noise", "--dropout", "--teacher-lr", "--warmup-ratio")
+          for value in ("nan", "inf", "-inf")),
         (["--task", "mini-intents", "--data", "t.csv"], ["--task", "--data"]),
         (["--task", "mini-intents", "--loss", "sof"], ["unknown loss 'sof'", "did you mean 'soft'?"]),
         (["--task", "mini-intents", "--mode", "statik"], ["did you mean 'static'?"]),
@@ -109,6 +116,10 @@ def test_a_failed_start_does_not_block_the_name(here, tmp_path):
         "--max-train", "40", "--name", "x")
     assert r.returncode == 0, r.stderr
     one_line(here("predict", "runs/x/teacher", stdin="fine"), "holds no student of this version")
+    (tmp_path/"same.csv").write_text("sentence\nfine\n")
+    for name in ("same.csv", str(tmp_path/"same.csv"), "../" + tmp_path.name + "/same.csv"):
+        one_line(here("predict", "runs/x", "same.csv", "--out", name), "is the file that is read")
+    one_line(here("errors", "runs/x", "--threshold", "nan"), "--threshold must be a finite number")
     (tmp_path/"out.csv").mkdir()
     one_line(here("predict", "runs/x", "--out", "out.csv", stdin="fine"), "--out out.csv")
 
