@@ -63,7 +63,8 @@ def reading_notes(
                      "so many are read (see --max-length)")
     unknown = teacher.tokenizer.token_to_id(teacher.hf_tokenizer.unk_token or "")
     share = 0. if unknown is None else (teacher.tokenise(sentences[:1_000]).ids == unknown).float().mean().item()
-    if share > 0.1: notes.append(f"the teacher's tokeniser does not know {share:.0%} of the text: is it of this language?")
+    if share > 0.1:
+        notes.append(f"the teacher's tokeniser does not know {share:.0%} of the text: is it of this language?")
     return notes
 
 # %% ../nbs/22_resolve.ipynb #states-00

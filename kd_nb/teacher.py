@@ -204,7 +204,8 @@ def check_tokenizer(
 # %% ../nbs/10_teacher.ipynb #check-2
 def _change(teacher: Teacher) -> float:
     "How much the vectors of short sentences change beside a long one, as a share of their length."
-    texts = ["word " * count for count in (1, 2, 3, 4, 7, teacher.max_length)]  # odd and even: some models join neighbours
+    # odd and even: some models join neighbours
+    texts = ["word " * count for count in (1, 2, 3, 4, 7, teacher.max_length)]
     together = teacher.vectors(teacher.tokenise(texts), len(texts))
     if not np.isfinite(together).all(): raise FloatingPointError("it gives numbers that are not finite")
     alone = np.concatenate([teacher.vectors(teacher.tokenise([text])) for text in texts])
@@ -235,7 +236,8 @@ def load_teacher(
     name: str | Path,  # a name in `TEACHERS`, on the hub, or a folder
     labels: list[str] | None = None,  # class names for a new head; None: those of the saved model
     pooling: str | None = None,  # a name in `POOLINGS`; None: as the model was trained
-    max_length: int | None = None,  # tokens of a sentence that it reads; None: as it was saved, `MAX_LENGTH` if it is new
+    # tokens of a sentence that it reads; None: as it was saved, `MAX_LENGTH` if it is new
+    max_length: int | None = None,
 ) -> Teacher:          # on the device that `pick_device` names
     "Load a teacher; raises `KdError` if there is no such model, it lacks safetensors weights, or cannot teach."
     pooling, about, auto = pooling_of(name, pooling), {}, AutoModel
