@@ -42,7 +42,7 @@ class Table:
     weight: Tensor        # float[vocab_size, dim]
     pad_id: int = 0
     special = False  # sentences are their words alone, without [CLS] and the like
-    tokenise = SentenceClassifier.tokenise
+    max_length, tokenise = SentenceClassifier.max_length, SentenceClassifier.tokenise
 
 # %% ../nbs/47_encodings.ipynb #cell-010-x1
 def table_of(model: SentenceClassifier) -> Table:
