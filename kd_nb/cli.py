@@ -123,7 +123,10 @@ def _quiet():
         if library in sys.modules: import_module(f"{library}.utils.logging").disable_progress_bar()
 
 def main():
-    "The `kd-nb` command."
+    "The `kd-nb` command; it reads and writes UTF-8, whatever the locale says."
+    how = {sys.stdin: "strict", sys.stdout: "surrogateescape", sys.stderr: "backslashreplace"}  # of broken arguments
+    for stream, errors in how.items():
+        if hasattr(stream, "reconfigure"): stream.reconfigure(encoding="utf-8", errors=errors)
     if int(os.environ.get("RANK", 0)): sys.stdout = open(os.devnull, "w")  # of several processes the first one speaks
     try: app(standalone_mode=True, prog_name="kd-nb")
     except KdError as e:

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'KdError', 'Stopped', 'resumable', 'MissingPackage', 'extra', 'check_name', 'flag', 'check_seed', 'atomic',
-           'write_json', 'read_json', 'read_lines', 'open_run', 'begun', 'check_writable', 'file_lock', 'alone',
-           'pick_device', 'fast_bf16', 'autocast', 'processes', 'stage', 'cache_folder', 'Facts', 'some', 'set_style',
-           'save_figure']
+           'write_json', 'read_json', 'read_lines', 'open_run', 'begun', 'check_writable', 'check_folder_name',
+           'file_lock', 'alone', 'pick_device', 'fast_bf16', 'autocast', 'processes', 'stage', 'cache_folder', 'Facts',
+           'some', 'set_style', 'save_figure']
 
 # %% ../nbs/01_core.ipynb #cell-003
-import difflib, json, os, shutil, sys
+import difflib, json, os, shutil, sys, warnings
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Callable, Collection, Iterable, Iterator
 from filelock import FileLock, Timeout
@@ -122,7 +124,8 @@ def read_lines(
     where = str(file or "standard input")
     try: content = sys.stdin.read() if file is None else file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e: raise KdError(f"{where}: this is not UTF-8 text") from e
-    lines = content.removesuffix("\n").split("\n") if content else []
+    lines = content.split("\n")
+    while lines and not lines[-1].strip(): lines.pop()  # blank lines at the end are no sentences
     if skip_empty: lines = [line for line in lines if line.strip()]
     if not lines: raise KdError(f"{where}: it holds no rows")
     for i, line in enumerate(lines, 1):
@@ -167,6 +170,17 @@ def check_writable(folder: Path, option: str = "--runs-dir"):
     except OSError as e:
         raise KdError(
             f"cannot write into folder '{folder}': {e.strerror}; choose another with {option}") from e
+
+# %% ../nbs/01_core.ipynb #name-0
+def check_folder_name(
+    name: str,
+    option: str = "--name",  # for messages
+) -> str:                    # the same
+    "Raise `KdError` for what is no name of a folder right here, or is too long for one."
+    if not name or name in (".", "..") or set(name) & set("/\\\0") or name != Path(name).name:
+        raise KdError(f"{option} '{name}': a name for a folder is needed, without slashes")
+    if len(name.encode()) > 200: raise KdError(f"{option} '{name[:40]}…': at most 200 bytes, for files lie beneath")
+    return name
 
 # %% ../nbs/01_core.ipynb #cell-021b
 def file_lock(
@@ -285,18 +299,46 @@ def set_style():
     "The look of every figure: seaborn's white grid with a palette that colour-blind readers can tell apart."
     import seaborn as sns
     sns.set_theme(style="whitegrid", palette="colorblind", rc={"figure.figsize": (7, 3.5), "figure.dpi": 96,
-        "axes.spines.top": False, "axes.spines.right": False, "savefig.bbox": "tight"})
+        "axes.spines.top": False, "axes.spines.right": False, "savefig.bbox": "tight",
+        "text.parse_math": False, "font.family": ["sans-serif", *_more_fonts()]})
+
+@cache
+def _more_fonts() -> list[str]:
+    "Fonts of this machine with signs that matplotlib's own lacks."
+    from matplotlib.font_manager import get_font_names
+    wanted = ("Noto Sans CJK", "Noto Sans SC", "Noto Sans JP", "WenQuanYi", "Droid Sans Fallback", "PingFang",
+              "Hiragino", "Microsoft YaHei", "Malgun", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai",
+              "Noto Emoji")
+    return sorted(name for name in get_font_names() if name.startswith(wanted))
 
 # %% ../nbs/01_core.ipynb #cell-037-x1
 def save_figure(
     path: str | Path,  # the PNG file
     draw: Callable,    # returns the matplotlib Axes, or one of the Axes, of the figure
 ):
-    "Draw in our style without a screen, and save the figure whole or not at all."
+    """Draw in our style without a screen, and save the figure whole or not at all.
+    A figure that cannot be drawn is reported, and stops nothing: what it would show is in the tables, too."""
     import matplotlib, matplotlib.pyplot as plt
-    backend = matplotlib.get_backend()
+    backend, path, picture = matplotlib.get_backend(), Path(path), BytesIO()
     plt.switch_backend("agg")
     set_style()
-    with atomic(path) as part: draw().figure.savefig(part, format="png", dpi=96)
-    plt.close("all")
-    plt.switch_backend(backend)
+    try:
+        with warnings.catch_warnings(record=True) as told: draw().figure.savefig(picture, format="png", dpi=96)
+        for warning in told: _pass_on(warning)
+    except Exception as e:  # matplotlib fails in many ways
+        print(f"note: the figure {path.name} could not be drawn ({type(e).__name__}: {e})", flush=True)
+        return path.unlink(missing_ok=True)
+    finally:
+        plt.close("all")
+        plt.switch_backend(backend)
+    with atomic(path) as part: part.write_bytes(picture.getvalue())
+
+def _pass_on(warning: warnings.WarningMessage):
+    "Warn as before; of signs that no font has, once and in our words."
+    if "missing from font" in str(warning.message): _say_no_font()
+    else: warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+@cache
+def _say_no_font():
+    print("note: some signs in figures are boxes: no font of this machine has them (install, e.g., fonts-noto-cjk)",
+          flush=True)

@@ -95,9 +95,11 @@ class OnnxStudent:
 # %% ../nbs/30_onnx_student.ipynb #cell-009
 def main():
     "`python predict.py SENTENCE ...`: label sentences with the student beside this file."
+    for stream in (sys.stdin, sys.stdout): stream.reconfigure(encoding="utf-8")  # whatever the locale says
     try:
         student = OnnxStudent(Path(__file__).parent)
-        sentences = sys.argv[1:] or sys.stdin.read().removesuffix("\n").split("\n")
+        sentences = sys.argv[1:] or sys.stdin.read().split("\n")
+        while len(sentences) > 1 and not sentences[-1].strip(): sentences.pop()  # blank lines at the end
         for i, s in enumerate(sentences, 1):
             if not s.strip(): raise ValueError(f"sentence {i} is empty")
         rows = student.predict(sentences)

@@ -18,7 +18,7 @@ from fastai.basics import set_seed
 from .augment import AUGMENTS
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from .core import KdError, atomic, pick_device, processes, resumable, stage, write_json
+from .core import KdError, atomic, check_folder_name, pick_device, processes, resumable, stage, write_json
 from .distil import distil
 from .losses import make_loss
 from .page import write_report
@@ -253,7 +253,8 @@ def _start(
     until: str | None = None,
 ) -> tuple[Run, pd.DataFrame]:
     "Run as far as `until`: run, table."
-    folder = runs_dir/(name or settings.task or Path(settings.data or "run").stem)
+    usual = settings.task or Path(settings.data or "run").stem
+    folder = runs_dir/check_folder_name(usual if name is None else name)
     with resumable(): table = run_pipeline(settings, folder, until)
     return Run(folder), table
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Sequence
 import pandas as pd
-from .core import KdError, alone, atomic, check_name, check_seed, open_run, resumable
+from .core import KdError, alone, atomic, check_folder_name, check_name, check_seed, open_run, resumable
 from .encodings import POOLINGS, encode, table_of, untrained, weights_digest
 from .page import Section, pictures, publish, static
 from .probe import GRID, chosen, probe as probe_layers
@@ -260,8 +260,8 @@ def probe(
     check_seed(seed)
     wanted = list(map(opened.ref, models.split(","))) if models else [TEACHER, *opened.distilled]
     if controls: wanted = _with_controls(wanted)
-    name = name or f"{Path(suite).resolve().stem if Path(suite).exists() else suite}-{pooling}"
-    if Path(name).name != name: raise KdError(f"--name {name}: a name for a folder, without slashes")
+    usual = f"{Path(suite).resolve().stem if Path(suite).exists() else suite}-{pooling}"
+    name = check_folder_name(usual if name is None else name)
     print(f"sentences: {suite}{' (synthetic, by the built-in grammar)' if suite == 'made' else ''}", flush=True)
     sets = load_suite(suite, tasks.split(",") if tasks else None, (n_train, n_eval, n_eval), spacy, seed)
     references = REFERENCES if official(suite, sets) else without_model(sets)

@@ -62,6 +62,7 @@ def tokenise(
     pad_id: int = 0,        # fills batches up, and stands for a sentence in which the tokeniser finds nothing
 ) -> Tokens:                # in the order of `sentences`
     "Tokenise sentences into flat arrays, some thousands at a time."
+    before = tokenizer.truncation  # says how far its model reads: put back at the end
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
     tokenizer.encode_special_tokens = True  # what a user writes is text, though it look like `[SEP]`
@@ -72,6 +73,8 @@ def tokenise(
         cut += sum(bool(e.overflowing) for e in found)
         ids.append(np.concatenate(rows).astype(np.int32))
         lengths.append(np.array([len(r) for r in rows]))
+    if before is None: tokenizer.no_truncation()
+    else: tokenizer.enable_truncation(**before)
     starts = np.concatenate(lengths).cumsum()
     return Tokens(torch.from_numpy(np.concatenate(ids)), torch.from_numpy(starts), pad_id, cut)
 

@@ -16,7 +16,7 @@ from typing import Callable
 import numpy as np, pandas as pd
 from datasets import Dataset
 from filelock import FileLock, Timeout
-from .core import KdError, check_name, file_lock, read_json, write_json
+from .core import KdError, check_folder_name, check_name, file_lock, read_json, write_json
 from .data import Task
 from .metrics import interval, score
 from .pipeline import train_student
@@ -64,9 +64,7 @@ def open_base(
         raise KdError(
             f"run '{run.folder}' has a state loss, which not all students can take: tune on a run without one")
     student = check_name(student or kinds[0], STUDENTS, "student")
-    name = name or student
-    if name in (".", "..") or Path(name).name != name:
-        raise KdError(f"--name {name}: a name for a folder in tuning/, without slashes")
+    name = check_folder_name(student if name is None else name)
     own = RECIPE + ARCHITECTURE + OWN_SETTINGS
     if student not in kinds: settings = replace(settings, **{k: getattr(Settings, k) for k in own})
     settings = replace(settings, student=student, epochs=settings.epochs if epochs is None else epochs)

@@ -50,7 +50,7 @@ def test_an_exported_student_answers_without_torch(tmp_path):
         rc, heavy, seconds, said = watched("predict", tmp_path/"exported", *args, stdin=stdin)
         assert rc == 0 and not heavy and seconds < 1.5, (rc, heavy, seconds, said)
     assert len((tmp_path/"out.jsonl").read_text().splitlines()) == 2
-    rc, heavy, _, said = watched("predict", tmp_path/"exported", stdin="a good film\n\n")
+    rc, heavy, _, said = watched("predict", tmp_path/"exported", stdin="a good film\n\nfine\n")
     assert rc == 2 and "standard input, row 2: the sentence is empty" in said and not heavy
 
 
