@@ -22,7 +22,7 @@ from .core import KdError, atomic, check_folder_name, pick_device, processes, re
 from .distil import distil
 from .losses import make_loss
 from .page import write_report
-from .resolve import begin, loss_of, state_loss_of, student_sizes
+from .resolve import begin, loss_of, reading_notes, state_loss_of, student_sizes
 from .results import draw_figures, measure
 from .run import TEACHER, ModelRef, Run, results_table
 from .settings import Settings
@@ -224,11 +224,18 @@ def run_pipeline(
     with begin(s, folder) as run: return _stages(run, until)
 
 # %% ../nbs/24_pipeline.ipynb #cell-033-b
+def _try_teacher(run: Run):
+    "What is wrong with a teacher, or with the data for it, is said before sentences are made, which may take hours."
+    config = run.config
+    teacher = load_teacher(config["teacher"], run.task.labels, config["teacher_pooling"], config["max_length"])
+    for note in reading_notes(teacher, run.task): print(f"note: {note}", flush=True)
+
 def _stages(run: Run, until: str | None) -> pd.DataFrame:
     unfinished = run/".work"  # goes last: while it is there, a figure or the report may be missing
     if run.finished and until is None and not unfinished.exists():
         print(f"{run.folder.name}: done before", flush=True)
         return results_table(run.metrics)
+    if not (run/"teacher").exists(): _try_teacher(run)
     augmented = make_sentences(run)
     if until == "augment": return pd.read_csv(run/"augment/dropped.csv")
     train_teacher(run)

@@ -171,7 +171,6 @@ def resolve(
     teacher, why = choose_teacher(s.teacher)
     print(f"teacher: {teacher}: {why}")
     load = cache(lambda: layout or load_teacher(teacher, task.labels, s.teacher_pooling, s.max_length))
-    for note in reading_notes(load(), task): print(f"note: {note}", flush=True)
     s, n_rows = replace(s, teacher=teacher), len(task.splits["train"])
     s = replace(s, student=choose_student(s, load))
     study = s.recipe == "study"

@@ -103,7 +103,7 @@ def _check(path: Path, content: str, delimiter: str, rows: list[list[str]], begi
 def _delimited(path: Path, wanted: list[str]) -> pd.DataFrame:
     "A table of text from a CSV or TSV file; empty rows at its end are left out."
     with open(path, encoding="utf-8-sig", newline="") as f: content = f.read()
-    ending, first = path.suffix.lower(), content.split("\n", 1)[0].rstrip("\r")
+    ending, first = path.suffix.lower(), re.split(r"\r\n?|\n", content, maxsplit=1)[0]
     delimiter = find_delimiter(first, ending, set(wanted))
     try: rows, begins = parse(content, delimiter, ending == ".csv" or is_quoted(content, delimiter))
     except BadLine as e:

@@ -98,6 +98,13 @@ def test_columns_of_another_name_are_listed(tmp_path, header, ending, wanted):
     with pytest.raises(KdError, match=f"no column 'sentence'; name one of {wanted} with --text"): read_table(path)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_lines_may_end_in_any_way(tmp_path, end, name):
+    path = written(tmp_path, name, end.join(["sentence,label", "good,pos", "bad,neg", ""]))
+    assert read_table(path).values.tolist() == [["good", "pos"], ["bad", "neg"]]
+
+
 def test_two_columns_of_one_name(tmp_path):
     with pytest.raises(KdError, match="two columns are called 'label'"):
         read_table(written(tmp_path, "t.csv", "sentence,label,label\na,b,c\n"))
